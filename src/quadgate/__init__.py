@@ -1,0 +1,48 @@
+"""quadgate trains, explains, converts, speeds up and streams LSTM sequence models.
+
+Everything grows from one fact: a step of an LSTM is one matrix product, `[x, h] @ kernel + bias`, cut into four gates.
+Names are imported when they are first used, so that `import quadgate` costs next to nothing and never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quadgate import cell, data, explain, formats, kernels, model, modules, training
+    from quadgate.model import Model, load, save
+    from quadgate.modules import rnn
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Model",
+    "cell",
+    "data",
+    "explain",
+    "formats",
+    "kernels",
+    "load",
+    "model",
+    "modules",
+    "rnn",
+    "save",
+    "training",
+]
+
+_ROOMS = {"cell", "data", "explain", "formats", "kernels", "model", "modules", "training"}
+_NAMES = {"Model": "model", "load": "model", "save": "model", "rnn": "modules"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"quadgate.{name}")
+    if name in _NAMES:
+        room = import_module(f"quadgate.{_NAMES[name]}")
+        return getattr(room, name)
+    raise AttributeError(f"module 'quadgate' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

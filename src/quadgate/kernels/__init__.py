@@ -1,0 +1,1 @@
+"""Fast implementations of the cell, and the chooser that explains its choice."""
