@@ -132,7 +132,8 @@ class GRUParameters:
         w_h: `[3, H, H]`.
         b_x: `[3, H]`, or None.
         b_h: `[3, H]`, or None.
-        reset_after: whether r multiplies `h @ w_h + b_h` (cuDNN, PyTorch, Keras 2) or `h` before the product (TensorFlow 1).
+        reset_after: whether r multiplies `h @ w_h + b_h` (cuDNN, PyTorch, Keras 2), or `h` before the product
+            (TensorFlow 1).
         activations: `gate` for z and r, `cell` for n; `output` is not used.
         reverse: whether the sequence is read from its last step to its first.
     """
