@@ -1,11 +1,36 @@
 """The typer application that gathers the subcommands."""
 
+from __future__ import annotations
+
+from typing import Annotated
+
 import typer
+
+from quadgate import __version__
+from quadgate.cli.doctor import doctor
 
 app = typer.Typer(
     name="quadgate",
-    help="Train, explain, convert, speed up and stream LSTM sequence models.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quadgate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def quadgate(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Train, explain, convert, speed up and stream LSTM sequence models."""
+
+
+app.command()(doctor)

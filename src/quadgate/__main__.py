@@ -1,0 +1,5 @@
+"""`python -m quadgate` is the command line."""
+
+from quadgate.cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""What this machine offers to quadgate, and where something is missing, why."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: a subject, what was found, and whether quadgate can use it."""
+
+    subject: str
+    found: str
+    usable: bool
+
+
+def examine() -> list[Finding]:
+    """Look at the processor, the compiled kernels, torch, the GPU and the optional packages.
+
+    Imports torch where it is installed, which takes a second or two.
+    """
+    return [
+        Finding(
+            "quadgate", f"{version('quadgate')} on Python {platform.python_version()}, {platform.platform()}", True
+        ),
+        _processor(),
+        _compiled_kernels(),
+        _threads(),
+        *_torch(),
+        *(_package(name, purpose) for name, purpose in _OPTIONAL.items()),
+    ]
+
+
+_OPTIONAL = {
+    "aeon": "data sets by their archive name and .ts files; pip install 'quadgate[train]'",
+    "sklearn": "metrics and splits; pip install 'quadgate[train]'",
+    "pandas": "tables; pip install 'quadgate[train]'",
+    "pyarrow": "Parquet; pip install 'quadgate[parquet]'",
+}
+
+
+def _processor() -> Finding:
+    return Finding("processor", f"{_processor_name()}, {_processors()} available to this process", True)
+
+
+def _processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _processors() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _compiled_kernels() -> Finding:
+    if find_spec("quadgate.kernels.cpu._native") is None:
+        why = "not built: no C++ compiler or no Python headers at installation; quadgate runs on NumPy or torch"
+        return Finding("compiled kernels", f"{why}; install both and reinstall quadgate", False)
+    from quadgate.kernels.cpu import _native
+
+    return Finding("compiled kernels", "built; instruction sets here: " + ", ".join(_native.instruction_sets()), True)
+
+
+def _threads() -> Finding:
+    limits = [
+        f"{name}={os.environ[name]}" for name in ("QUADGATE_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ
+    ]
+    return Finding("threads", ", ".join(limits) if limits else f"{_processors()}, no limit set", True)
+
+
+def _torch() -> list[Finding]:
+    if find_spec("torch") is None:
+        return [
+            Finding("torch", "not installed; training needs it: pip install 'quadgate[train]'", False),
+            Finding("GPU", "not looked for: torch is not installed", False),
+        ]
+    import torch
+
+    return [Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads", True), _gpu()]
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        return Finding("GPU", f"{names}, CUDA {torch.version.cuda}", True)
+    if torch.version.cuda is None:
+        return Finding("GPU", "none usable: this torch was built without CUDA", False)
+    if not Path("/dev/nvidia0").exists():
+        return Finding("GPU", "none usable: this machine has no NVIDIA device", False)
+    return Finding("GPU", f"none usable: torch was built for CUDA {torch.version.cuda}, the driver refuses it", False)
+
+
+def _package(name: str, purpose: str) -> Finding:
+    distribution = {"sklearn": "scikit-learn"}.get(name, name)
+    try:
+        return Finding(distribution, version(distribution), True)
+    except PackageNotFoundError:
+        return Finding(distribution, f"not installed; needed for {purpose}", False)
