@@ -1,0 +1,71 @@
+"""Cases of unequal length in one array, and the order in which training meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quadgate.errors import InputError
+
+POOL = 16  # batches that are sorted by length together: enough to pad little, few enough to stay mixed
+
+
+def pad(series: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Put series of unequal length into one array, zeros behind the shorter ones.
+
+    Args:
+        series: N arrays `[T_i, C]`.
+
+    Returns:
+        `x [N, T, C]` float32 with T the longest T_i, and `lengths [N]` int64.
+
+    Raises:
+        InputError: there is no series.
+
+    >>> x, lengths = pad([np.ones((2, 1), np.float32), np.ones((3, 1), np.float32)])
+    >>> x[..., 0].tolist(), lengths.tolist()
+    ([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], [2, 3])
+    """
+    if not series:
+        raise InputError("pad: found no series, expected at least one")
+    lengths = np.array([len(one) for one in series], dtype=np.int64)
+    x = np.zeros((len(series), lengths.max(), series[0].shape[1]), dtype=np.float32)
+    for row, one in zip(x, series, strict=True):
+        row[: len(one)] = one
+    return x, lengths
+
+
+def batches(lengths: ArrayLike, batch_size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield the indices of one epoch's batches: every case once, cases of similar length together.
+
+    All cases are shuffled, cut into pools of 16 batches, and sorted by length within a pool (equal lengths stay
+    in random order); the pools are cut into batches, and the batches shuffled. So neither the order of the cases nor
+    their length tells when a case is met, and where all lengths are equal this is a plain shuffle. If the cases
+    do not fill every batch, the smaller one is at a random place of its pool, so that it is not always the longest.
+
+    Args:
+        lengths: `[N]`, the steps of each case.
+        batch_size: cases in a batch.
+        rng: the only source of chance.
+
+    Raises:
+        InputError: `batch_size` is below 1.
+
+    >>> sorted(sorted(batch.tolist()) for batch in batches([5, 9, 5, 9], 2, np.random.default_rng(0)))
+    [[0, 2], [1, 3]]
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size: found {batch_size}, expected at least 1")
+    steps = np.asarray(lengths)
+    order = rng.permutation(len(steps))
+    found: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), POOL * batch_size):
+        pool = order[start : start + POOL * batch_size]
+        pool = pool[np.argsort(steps[pool], kind="stable")]
+        sizes = np.full(-(-len(pool) // batch_size), batch_size)
+        sizes[rng.integers(len(sizes))] -= sizes.sum() - len(pool)
+        found.extend(np.split(pool, np.cumsum(sizes)[:-1]))
+    for index in rng.permutation(len(found)):
+        yield found[index]

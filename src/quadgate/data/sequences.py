@@ -1,0 +1,203 @@
+"""Labelled series of one kind: what every form of data is read into, and what training and evaluation take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quadgate.errors import InputError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sequences:
+    """N series of C channels each, of equal or unequal lengths, finite and not empty.
+
+    Attributes:
+        series: N arrays `[T_i, C]`; kept as float32.
+        labels: `[N]`, the class of each case, whole numbers (int64) or text; None where the classes are not known.
+        channels: C names; numbered from 0 where none are given.
+        groups: `[N]`, the subject or machine that each case comes from, or None.
+        names: N names of the cases for messages, or None; then they are numbered from 0.
+        source: where the series come from, for messages.
+
+    Raises:
+        InputError: no case, a series without a step or channel, channels that differ, a number that is not finite in
+            float32 (the text says in which case, step and channel), labels or groups that do not fit the cases.
+
+    >>> pair = Sequences([[[0.0, 1.0]] * 5, [[1.0, 0.0]] * 7], labels=["up", "down"])
+    >>> pair
+    <Sequences: 2 cases x 5 to 7 steps x 2 channels, 2 classes>
+    >>> pair.take([1]).describe()
+    '1 case x 7 steps x 2 channels, 1 class'
+    """
+
+    series: tuple[NDArray[np.float32], ...]
+    labels: Array | None = None
+    channels: tuple[str, ...] = ()
+    groups: Array | None = None
+    names: tuple[str, ...] | None = None
+    source: str = "data"
+
+    def __post_init__(self) -> None:
+        series = tuple(_as_float32(one) for one in self.series)
+        if not series:
+            raise InputError(f"{self.source}: found no case, expected at least one")
+        channels = tuple(str(name) for name in self.channels)
+        if not channels and series[0].ndim == 2:
+            channels = tuple(str(number) for number in range(series[0].shape[1]))
+        keep = object.__setattr__  # the only writes: what was given, in its one form
+        keep(self, "series", series)
+        keep(self, "channels", channels)
+        keep(self, "labels", None if self.labels is None else tidy_labels(self.labels, self.source))
+        keep(self, "groups", None if self.groups is None else np.asarray(self.groups))
+        keep(self, "names", None if self.names is None else tuple(str(name) for name in self.names))
+        self._check_sizes()
+        self._check_numbers()
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def __repr__(self) -> str:
+        return f"<Sequences: {self.describe()}>"
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """`[N]`, the number of steps of each case."""
+        return np.array([len(one) for one in self.series], dtype=np.int64)
+
+    @property
+    def classes(self) -> Array:
+        """`[K]`, the different labels in rising order; empty where there are none."""
+        return np.empty(0, np.int64) if self.labels is None else np.unique(self.labels)
+
+    def take(self, indices: ArrayLike) -> Sequences:
+        """Return the cases at `indices`, in that order.
+
+        Raises:
+            InputError: `indices` is empty.
+        """
+        chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
+        return Sequences(
+            series=tuple(self.series[index] for index in chosen),
+            labels=None if self.labels is None else self.labels[chosen],
+            channels=self.channels,
+            groups=None if self.groups is None else self.groups[chosen],
+            names=None if self.names is None else tuple(self.names[index] for index in chosen),
+            source=self.source,
+        )
+
+    def describe(self) -> str:
+        """Return the sizes in one line, such as `400 cases x 820 steps x 12 channels, 2 classes`."""
+        shortest, longest = int(self.lengths.min()), int(self.lengths.max())
+        steps = _count(longest, "step") if shortest == longest else f"{shortest:,} to {longest:,} steps"
+        sizes = f"{_count(len(self), 'case')} x {steps} x {_count(len(self.channels), 'channel')}"
+        parts = [sizes, "no labels" if self.labels is None else _count(len(self.classes), "class", "classes")]
+        if self.groups is not None:
+            parts.append(_count(len(np.unique(self.groups)), "group"))
+        return ", ".join(parts)
+
+    def name(self, index: int) -> str:
+        """Return how messages call the case at `index`: its name where it has one, and its number from 0.
+
+        >>> Sequences([[[1.0]]], names=["walking/7.csv"]).name(0)
+        "case 0 ('walking/7.csv')"
+        """
+        return f"case {index}" if self.names is None else f"case {index} ({self.names[index]!r})"
+
+    def check_trainable(self) -> None:
+        """Refuse what no classifier can learn from.
+
+        Raises:
+            InputError: there are no labels, or all are the same.
+        """
+        if self.labels is None:
+            raise InputError(f"{self.source}: found no labels, expected one for each case")
+        if len(self.classes) < 2:
+            raise InputError(f"{self.source}: found one class only ({self.classes[0]!s}), expected two or more")
+
+    def _check_sizes(self) -> None:
+        C = len(self.channels)
+        for index, one in enumerate(self.series):
+            if one.ndim != 2:
+                raise InputError(
+                    f"{self.source}, {self.name(index)}: found an array of {one.ndim} dimensions, "
+                    "expected [steps, channels]"
+                )
+            if one.shape[1] != C or not C:
+                raise InputError(
+                    f"{self.source}, {self.name(index)}: found {_count(one.shape[1], 'channel')}, expected {max(C, 1)}"
+                )
+            if not len(one):
+                raise InputError(f"{self.source}, {self.name(index)}: found no step, expected at least one")
+        for what, values in (("labels", self.labels), ("groups", self.groups), ("names", self.names)):
+            if values is not None and len(values) != len(self):
+                raise InputError(
+                    f"{self.source}: found {len(values):,} {what} for {_count(len(self), 'case')}, expected one each"
+                )
+
+    def _check_numbers(self) -> None:
+        for index, one in enumerate(self.series):
+            finite = np.isfinite(one)
+            if finite.all():
+                continue
+            step, channel = (int(place) for place in np.argwhere(~finite)[0])
+            found = "NaN (a missing value)" if np.isnan(one[step, channel]) else "an infinite number"
+            raise InputError(
+                f"{self.source}, {self.name(index)}, step {step}, channel {self.channels[channel]!r}: found {found}, "
+                "expected a number; fill such values in or leave the case out"
+            )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What was read: the cases to train on, those of the source's own test set if it has one, and how it was read."""
+
+    train: Sequences
+    test: Sequences | None = None
+    how: tuple[str, ...] = ()
+
+
+def tidy_labels(labels: ArrayLike | Sequence[Any], source: str = "data") -> Array:
+    """Bring labels to one form, so that a class is spelled alike whatever file it came from.
+
+    Whole numbers (also those written `3.0` or `"3"`) become int64, everything else text.
+
+    Raises:
+        InputError: not one-dimensional, an empty label, or numbers with a fraction (a quantity, no class).
+
+    >>> tidy_labels(["1", "2"]), tidy_labels([1.0, 2.0]), tidy_labels(["01", "x"])
+    (array([1, 2]), array([1, 2]), array(['01', 'x'], dtype='<U2'))
+    """
+    found = np.asarray(labels)
+    if found.ndim != 1:
+        raise InputError(f"{source}: found labels of shape {found.shape}, expected one label for each case")
+    if found.dtype.kind in "biu":
+        return found.astype(np.int64)
+    if found.dtype.kind == "f":
+        if not np.isfinite(found).all():
+            raise InputError(f"{source}, case {int(np.argmax(~np.isfinite(found)))}: found no label, expected a class")
+        if (found != np.rint(found)).any():
+            broken = found[np.argmax(found != np.rint(found))]
+            raise InputError(f"{source}: found the label {broken}, expected classes: whole numbers or text")
+        return found.astype(np.int64)
+    text = np.array([str(label).strip() for label in found])
+    if (text == "").any():
+        raise InputError(f"{source}, case {int(np.argmax(text == ''))}: found no label, expected a class")
+    if all(label.lstrip("-").isdecimal() and str(int(label)) == label for label in text):
+        return text.astype(np.int64)
+    return text
+
+
+def _as_float32(one: ArrayLike) -> NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range becomes infinite, and is refused by name
+        return np.ascontiguousarray(one, dtype=np.float32)
+
+
+def _count(number: int, what: str, plural: str | None = None) -> str:
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"
