@@ -1,0 +1,56 @@
+"""What several rooms test against: the cases that TensorFlow 1.15.5 computed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ORACLE = Path(__file__).parent / "golden" / "oracle"
+
+
+@dataclass(frozen=True)
+class OracleCase:
+    """One folder of `golden/oracle`, whose README says what each array is."""
+
+    folder: Path
+    settings: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return self.arrays[key]
+
+    def get(self, key: str) -> np.ndarray | None:
+        return self.arrays.get(key)
+
+    def under(self, prefix: str) -> dict[str, np.ndarray]:
+        """The arrays below `prefix/`, by the rest of their names."""
+        return {key.removeprefix(f"{prefix}/"): a for key, a in self.arrays.items() if key.startswith(f"{prefix}/")}
+
+
+def load_oracle(name: str) -> OracleCase:
+    folder = ORACLE / name
+    with np.load(folder / "data.npz") as data:
+        return OracleCase(folder, json.loads((folder / "case.json").read_text()), dict(data))
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """Load an oracle case by name, each once."""
+    loaded: dict[str, OracleCase] = {}
+
+    def load(name: str) -> OracleCase:
+        if name not in loaded:
+            loaded[name] = load_oracle(name)
+        return loaded[name]
+
+    return load
+
+
+def assert_float32_close(actual: Any, expected: np.ndarray, what: str = "") -> None:
+    """Within 2e-6, or 1e-5 of the value: float32 arithmetic in another order."""
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-5, atol=2e-6, err_msg=what)
