@@ -1,0 +1,25 @@
+"""What the numbers of an LSTM's kernel are: the arithmetic of its shape, a picture, and one step worked by hand.
+
+Everything here returns data or text; nothing prints.
+"""
+
+from quadgate.explain.drawing import draw
+from quadgate.explain.kernel_shape import KernelShape, Reading, parse_shape, readings
+from quadgate.explain.page import explain_kernel, explain_others, explain_reading
+from quadgate.explain.texts import LANGUAGES
+from quadgate.explain.trace import Trace, trace, trace_text
+
+__all__ = [
+    "LANGUAGES",
+    "KernelShape",
+    "Reading",
+    "Trace",
+    "draw",
+    "explain_kernel",
+    "explain_others",
+    "explain_reading",
+    "parse_shape",
+    "readings",
+    "trace",
+    "trace_text",
+]
