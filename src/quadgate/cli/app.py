@@ -8,6 +8,7 @@ import typer
 
 from quadgate import __version__
 from quadgate.cli.doctor import doctor
+from quadgate.cli.explain import explain
 
 app = typer.Typer(
     name="quadgate",
@@ -33,4 +34,5 @@ def quadgate(
     """Train, explain, convert, speed up and stream LSTM sequence models."""
 
 
+app.command()(explain)
 app.command()(doctor)
