@@ -1,0 +1,182 @@
+"""Pickles made to run code, to exhaust memory or time, or damaged: one line, quickly, and nothing runs."""
+
+import io
+import os
+import pickle
+import random
+import struct
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from quadgate.errors import FileFormatError
+from quadgate.formats import numpy_pickle, torch_file
+from quadgate.formats.pickles import load
+
+
+class Calls:
+    def __init__(self, function, *arguments):
+        self.reduction = (function, arguments)
+
+    def __reduce__(self):
+        return self.reduction
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        Calls(os.system, "touch ran"),
+        Calls(eval, "open('ran', 'w')"),
+        Calls(getattr, Calls(__import__, "os"), "system"),
+        {"lstm": [Calls(os.mkdir, "ran")]},
+        Calls(type, "name", (), {}),
+    ],
+    ids=["os.system", "eval", "getattr", "nested", "type"],
+)
+def test_nothing_runs(tmp_path, monkeypatch, attack, protocol):
+    monkeypatch.chdir(tmp_path)
+    content = pickle.dumps(attack, protocol=protocol)
+    with pytest.raises(FileFormatError, match="never done") as caught:
+        load(io.BytesIO(content), "a.pkl", {})
+    assert "\n" not in str(caught.value)
+    Path("a.pkl").write_bytes(content)
+    with pytest.raises(FileFormatError):
+        numpy_pickle.read(Path("a.pkl"))
+    torch.save({"a": attack}, "a.pt", pickle_protocol=2)
+    with pytest.raises(FileFormatError, match="never done"):
+        torch_file.read(Path("a.pt"))
+    assert not Path("ran").exists()
+
+
+def refusal(action) -> str:
+    """The one line that the action was refused with, or nothing where it succeeded; any other error is a bug."""
+    try:
+        action()
+    except FileFormatError as error:
+        told = str(error)
+    else:
+        return ""
+    assert "\n" not in told
+    return told
+
+
+def nested_key() -> bytes:
+    """A dictionary key that doubles fifty times: hashing it would take years."""
+    content = b"\x80\x02})q\x00" + b"".join(b"h\x00h\x00\x86q\x00" for _ in range(50))
+    return content + b"h\x00K\x01s."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b".",
+        b"\x80\x02.",
+        b"\x80\x02K\x01",
+        b"\x80\x02(((((.",
+        b"\x80\x02s.",
+        b"\x80\x02e.",
+        b"\x80\x02h\x05.",
+        b"\x80\x02X\xff\xff\xff\x7f.",
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
+        b"\x80\x02\x8b\xff\xff\xff\x7f.",
+        b"\x80\x02K\x01r\xff\xff\xff\x7f.",
+        b"I" + b"9" * 100_000 + b"\n.",
+        b"\x80\x02)R.",
+        b"\x80\x02}}K\x01s.",
+        nested_key(),
+        b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"K\x01\x85.",
+    ],
+    ids=lambda content: repr(content[:20]),
+)
+def test_damaged_or_greedy_pickles_end_in_one_line(content):
+    start = time.monotonic()
+    told = refusal(lambda: load(io.BytesIO(content), "a.pkl", {}))
+    assert told == "" or told.startswith("a.pkl: ")
+    assert time.monotonic() - start < 1
+
+
+@pytest.fixture(params=["zip", "before-1.6"])
+def small_file(tmp_path, request):
+    torch.save(
+        {"a": torch.arange(6.0).view(2, 3)}, tmp_path / "a.pt", _use_new_zipfile_serialization=request.param == "zip"
+    )
+    return tmp_path / "a.pt"
+
+
+def read_or_refuse(path):
+    told = refusal(lambda: [np.array(array) for array in torch_file.read(path).tensors.values()])
+    assert told == "" or str(path) in told
+
+
+def test_truncated_at_every_byte(small_file):
+    content = small_file.read_bytes()
+    for size in range(len(content)):
+        small_file.write_bytes(content[:size])
+        read_or_refuse(small_file)
+
+
+def test_flipped_bits(small_file):
+    content = small_file.read_bytes()
+    rng = random.Random(5)  # noqa: S311
+    for _ in range(1500):
+        damaged = bytearray(content)
+        for _ in range(rng.randint(1, 4)):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        small_file.write_bytes(damaged)
+        read_or_refuse(small_file)
+
+
+def rewritten(source: Path, target: Path, change) -> None:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+
+
+def replaced(old: bytes, new: bytes):
+    def change(name, content):
+        if name.endswith("data.pkl"):
+            assert old in content
+            return content.replace(old, new)
+        return content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"K\x02K\x03\x86", b"J\xff\xff\xff\x7fK\x03\x86"),
+        (b"K\x02K\x03\x86", b"J\xff\xff\xff\xffK\x03\x86"),
+        (b"K\x03K\x01\x86", b"K\x00K\x00\x86"),
+        (b"K\x03K\x01\x86", b"J\xff\xff\xff\x7fK\x01\x86"),
+        (b"K\x02K\x03\x86", b"K\x02\x85"),
+        (b"X\x01\x00\x00\x000", b"X\x06\x00\x00\x00../../"),
+    ],
+    ids=["billions of rows", "negative rows", "stride 0", "far stride", "ranks differ", "path traversal"],
+)
+def test_views_beyond_their_storage(tmp_path, old, new):
+    torch.save({"a": torch.arange(6.0).view(2, 3)}, tmp_path / "a.pt")
+    rewritten(tmp_path / "a.pt", tmp_path / "b.pt", replaced(old, new))
+    start = time.monotonic()
+    if b"K\x00K\x00" in new:
+        assert torch_file.read(tmp_path / "b.pt").tensors["a"].tolist() == [[0, 0, 0], [0, 0, 0]]
+    else:
+        with pytest.raises(FileFormatError):
+            torch_file.read(tmp_path / "b.pt")
+    assert time.monotonic() - start < 1
+
+
+def test_a_storage_count_beyond_the_file_is_refused_before_allocation(tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.arange(6.0)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    place = content.rindex(struct.pack("<q", 6))
+    path.write_bytes(content[:place] + struct.pack("<q", 2**60) + content[place + 8 :])
+    with pytest.raises(FileFormatError, match="cut short"):
+        torch_file.read(path)
