@@ -24,6 +24,7 @@ from quadgate.formats.pickles import Global, Inert, load
 
 Array = NDArray[Any]
 
+_ZIP_MAGIC = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MAX_DIMENSIONS = 64
 _BFLOAT16 = "bfloat16"
@@ -64,7 +65,9 @@ def read(path: Path) -> TorchFile:
     Raises:
         FileFormatError: the file is damaged, of another format, or asks for code to be run.
     """
-    return _collect(_read_archive(path) if zipfile.is_zipfile(path) else _read_legacy(path))
+    with path.open("rb") as stream:
+        zipped = stream.read(4) == _ZIP_MAGIC
+    return _collect(_read_archive(path) if zipped else _read_legacy(path))
 
 
 def _read_archive(path: Path) -> Any:
@@ -110,7 +113,7 @@ def _span(path: Path, entry: zipfile.ZipInfo) -> tuple[int, int]:
         offset = max(entry.header_offset, 0)  # negative in a damaged archive
         stream.seek(offset)
         header = stream.read(30)
-        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+        if len(header) < 30 or header[:4] != _ZIP_MAGIC:
             raise FileFormatError(f"{path}: no entry header at byte {offset} for {entry.filename}")
         name_size, extra_size = struct.unpack("<HH", header[26:30])
         start = offset + 30 + name_size + extra_size
