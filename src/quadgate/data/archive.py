@@ -34,9 +34,4 @@ def read_archive(name: str) -> Dataset:
             f"python -c \"from aeon.datasets import load_classification; load_classification('{name}')\""
         )
     train, test = (read_ts(found[name] / f"{name}_{part}.ts") for part in ("TRAIN", "TEST"))
-    how = (
-        f"{name} of the UEA/UCR archive, through aeon, in the archive's own parts",
-        f"training part: {train.describe()}",
-        f"test part: {test.describe()}",
-    )
-    return Dataset(train, test, how)
+    return Dataset(train, test, (f"{name} of the UEA/UCR archive, through aeon, in the archive's own parts",))

@@ -39,7 +39,7 @@ def make_sequences(
 
         a[t] = f(2 pi t / 20 + u),   b[t] = f(2 pi t / 20 + u + 2 pi (k + 1/2) / K)   for class k of K,
 
-    with u drawn evenly over the turn for each case and pair. With two classes b is a quarter of a turn ahead
+    with u drawn evenly over the turn for each case. With two classes b is a quarter of a turn ahead
     or behind. `kind` gives the pattern f: `"phase"` a sine, `"order"` one event per turn, a bump about five steps wide,
     so that with two classes b comes five steps before a, or five after. Outside the window, and in the last channel
     of an odd number, there is nothing but noise. At every step each channel has the same distribution in every
@@ -81,7 +81,7 @@ def make_sequences(
     for label, T in zip(labels, lengths, strict=True):
         clean = np.zeros((T, channels))
         begin, end = (round(part * T) for part in _WINDOWS[place])
-        turn = 2 * np.pi * (np.arange(begin, end)[:, None] / PERIOD + rng.random(channels // 2))
+        turn = 2 * np.pi * (np.arange(begin, end)[:, None] / PERIOD + rng.random())
         clean[begin:end, 0 : 2 * (channels // 2) : 2] = _pattern(kind, turn)
         clean[begin:end, 1::2] = _pattern(kind, turn + 2 * np.pi * (label + 0.5) / classes)
         unit = np.clip(AMPLITUDE * clean + noise * rng.standard_normal(clean.shape), -1, 1)

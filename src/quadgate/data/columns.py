@@ -1,0 +1,55 @@
+"""Which column of a table is the case, the time, the label and the group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quadgate.errors import InputError, suggest
+
+KNOWN = {
+    "case": ("case", "case_id", "series_id", "样本"),
+    "time": ("time", "t", "timestamp", "datetime", "step", "时间"),
+    "label": ("label", "class", "target", "标签", "类别"),
+    "group": ("group", "subject", "subject_id", "patient", "machine", "受试者"),
+}
+KNOWN_NAMES = frozenset(name for names in KNOWN.values() for name in names)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns that are no channels; None where a column is to be recognised, or is not there.
+
+    `time="none"` says that there is no column of times, also where one looks like it.
+    """
+
+    case: str | None = None
+    time: str | None = None
+    label: str | None = None
+    group: str | None = None
+
+    def find(self, names: Sequence[str], source: str) -> Columns:
+        """Return the names that are among `names`: those given, else those recognised by their spelling.
+
+        Raises:
+            InputError: a name that was given is not there, or one column is given for two things.
+
+        >>> Columns(label="kind").find(["Case", "a", "kind"], "runs.csv")
+        Columns(case='Case', time=None, label='kind', group=None)
+        """
+        found: dict[str, str | None] = {}
+        for role, known in KNOWN.items():
+            given = getattr(self, role)
+            if given is None:
+                found[role] = next((name for name in names if name.lower() in known), None)
+            elif given in names or (role, given) == ("time", "none"):
+                found[role] = given
+            else:
+                raise InputError(f"{source}: found no column {given!r} for the {role}; {suggest(given, names)}")
+        for role, name in found.items():
+            if name is not None and getattr(self, role) is None and name in vars(self).values():
+                found[role] = None  # a column that was named for something else is not recognised a second time
+        taken = [name for name in found.values() if name is not None]
+        if len(set(taken)) != len(taken):
+            raise InputError(f"{source}: found one column given for two things, expected a column for each")
+        return Columns(**found)

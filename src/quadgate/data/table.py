@@ -1,0 +1,240 @@
+"""Tables in CSV and Parquet: long, with a row for each step, and wide, with a row for each case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadgate.data.arrays import Axes, unfold
+from quadgate.data.columns import KNOWN_NAMES, Columns
+from quadgate.data.delimited import read_delimited
+from quadgate.data.dependencies import require
+from quadgate.data.sequences import Dataset, Sequences
+from quadgate.errors import FileFormatError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+PARQUET = (".parquet", ".pq")
+
+
+def read_table(
+    path: Path, columns: Columns | None = None, channels: int | None = None, axes: Axes | None = None
+) -> Dataset:
+    """Read a long table (it has a column of cases) or a wide one (`channels` says how a row is cut).
+
+    A long table has a row for each step: case, time, the channels, label, group. The rows of a case need not stand
+    together; they are put in order of time. Where no column is named as the time, a first column that
+    rises at every step of every case is taken for it, and is no channel. A wide table has a row for each case: its
+    values, and a label and a group if known; see `unfold` for their order, which names such as `x_0, x_1, y_0, y_1`
+    settle.
+
+    Args:
+        path: a `.parquet` file, or delimited text.
+        columns: the columns that are no channels, where they are not recognised by their names.
+        channels: C; needed for a wide table, checked for a long one.
+        axes: the order of values in a row of a wide table.
+
+    Raises:
+        MissingDependencyError: pandas (for Parquet also pyarrow) is not installed.
+        FileFormatError: the file is damaged.
+        InputError: the columns are not what is needed, or `Sequences` refuses the content.
+    """
+    given = columns or Columns()
+    frame, roles, told = _load(path, given)
+    source = path.name
+    if roles.case is not None:
+        if axes is not None:
+            raise InputError(f"{source}: found axes {axes!r} for a long table, which has one row for each step")
+        data = from_long(frame, roles, frame[roles.case].to_numpy(), source)
+    elif channels is not None:
+        data = _from_wide(frame, roles, channels, axes, source)
+    else:
+        raise InputError(
+            f"{source}: found no column of cases among {', '.join(map(str, frame.columns[:6]))}..., expected one "
+            "(--case NAME) in a long table, or --channels C for a wide one with a row for each case"
+        )
+    if channels is not None and len(data.train.channels) != channels:
+        found = ", ".join(data.train.channels)
+        raise InputError(f"{source}: found {len(data.train.channels)} channels ({found}), expected {channels}")
+    return Dataset(data.train, how=(told, *data.how))
+
+
+def from_long(frame: pd.DataFrame, roles: Columns, cases: Array, source: str, labels: Array | None = None) -> Dataset:
+    """Gather the rows of a long table into series.
+
+    Args:
+        frame: a row for each step.
+        roles: the columns of `frame` that are no channels.
+        cases: `[rows]`, the case of each row.
+        source: the name of the table in messages.
+        labels: `[rows]`, in place of a column of labels.
+
+    Raises:
+        InputError: a column holds text, a case has two labels or the same time twice, or `Sequences` refuses it.
+    """
+    pandas = require("pandas", f"{source} (a table)")
+    codes, names = pandas.factorize(cases)
+    if (codes < 0).any():
+        raise InputError(f"{source}, row {int(np.argmax(codes < 0)) + 1}: found no case, expected its name or number")
+    how = [f"cases: {'column ' + repr(roles.case) if roles.case is not None else 'one for each file'}"]
+    order = np.argsort(codes, kind="stable")
+    bounds = np.flatnonzero(np.diff(codes[order])) + 1
+    columns = [name for name in frame.columns if name not in (roles.case, roles.time, roles.label, roles.group)]
+    if "" in columns:
+        columns.remove("")
+        how.append("the column without a name is taken for row numbers and left out")
+    if roles.time is not None and roles.time != "none":
+        order, told = _in_time(frame[roles.time], codes, order, names, roles.time, source)
+        how.append(told)
+    elif roles.time is None and len(columns) > 1 and _rises(frame[columns[0]].to_numpy()[order], bounds):
+        how.append(f"time: column {columns[0]!r}, which comes first and rises at every step, and is no channel")
+        columns = columns[1:]
+    if not columns:
+        raise InputError(f"{source}: found no column of a channel, expected at least one")
+    how.append(f"channels: {', '.join(map(str, columns))}")
+    values = np.column_stack([_numbers(frame[name], name, source) for name in columns])[order]
+    if labels is None and roles.label is not None:
+        labels = frame[roles.label].to_numpy()
+        how.append(f"labels: column {roles.label!r}")
+    groups = None if roles.group is None else frame[roles.group].to_numpy()
+    if groups is not None:
+        how.append(f"groups: column {roles.group!r}")
+    sequences = Sequences(
+        series=tuple(np.split(values, bounds)),
+        labels=_one_each(labels, order, bounds, names, "labels", source),
+        channels=tuple(map(str, columns)),
+        groups=_one_each(groups, order, bounds, names, "groups", source),
+        names=tuple(map(str, names)),
+        source=source,
+    )
+    return Dataset(sequences, how=tuple(how))
+
+
+def _load(path: Path, given: Columns) -> tuple[pd.DataFrame, Columns, str]:
+    if path.suffix.lower() not in PARQUET:
+        form = read_delimited(path, KNOWN_NAMES)
+        roles = given.find(form.column_names, path.name)
+        text = {name for name in (roles.case, roles.label, roles.group) if name is not None}
+        return form.frame(text), roles, f"{path.name}: {form.how}"
+    pandas = require("pandas", f"{path} (Parquet)")
+    arrow = require("pyarrow", f"{path} (Parquet)", extra="train,parquet")
+    try:
+        frame = pandas.read_parquet(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    except arrow.ArrowException as error:
+        raise FileFormatError(f"{path}: damaged, or no Parquet: {' '.join(str(error).split())}") from error
+    frame.columns = [str(name) for name in frame.columns]
+    return frame, given.find(list(frame.columns), path.name), f"{path.name}: Parquet"
+
+
+def _from_wide(frame: pd.DataFrame, roles: Columns, channels: int, axes: Axes | None, source: str) -> Dataset:
+    if roles.label is None:  # a file without a header: text at either end of a row is its label
+        ends = [name for name in (frame.columns[0], frame.columns[-1]) if frame[name].dtype.kind not in "biuf"]
+        roles = Columns(label=ends[0] if ends else None, group=roles.group)
+    columns = [name for name in frame.columns if name not in (roles.label, roles.group, "")]
+    if len(columns) % channels == 1 and roles.label is None:
+        raise InputError(
+            f"{source}: found {len(columns)} values in a row, one more than {channels} channels divide; if one "
+            f"is the label, name it: --label '{columns[0]}' or --label '{columns[-1]}'"
+        )
+    values = np.column_stack([_numbers(frame[name], name, source) for name in columns])
+    named_axes, channel_names = _layout_of_names(columns, channels)
+    cut, told = unfold(values, channels, axes or named_axes, source)
+    how = [told + (", as the names of the columns say" if named_axes and not axes else "")]
+    if roles.label is not None:
+        how.append(f"labels: column {roles.label!r}")
+    if roles.group is not None:
+        how.append(f"groups: column {roles.group!r}")
+    sequences = Sequences(
+        series=tuple(cut),
+        labels=None if roles.label is None else frame[roles.label].to_numpy(),
+        channels=channel_names,
+        groups=None if roles.group is None else frame[roles.group].to_numpy(),
+        source=source,
+    )
+    return Dataset(sequences, how=tuple(how))
+
+
+def _layout_of_names(columns: Sequence[str], channels: int) -> tuple[Axes | None, tuple[str, ...]]:
+    """Read the order of a row from names such as `x_0, x_1, ..., y_0` (NCT) or `x_0, y_0, ..., x_1` (NTC).
+
+    Returns:
+        The order and the names of the channels, or None and nothing where the names do not tell.
+    """
+    parts = [re.fullmatch(r"(.*\D)(\d+)", str(name)) for name in columns]
+    stems = [part[1] for part in parts if part]
+    names = list(dict.fromkeys(stems))
+    if len(stems) != len(columns) or len(names) != channels or channels == 1:
+        return None, ()
+    plain = tuple(name.rstrip("_-. [(") for name in names)
+    steps = len(columns) // channels
+    if stems == names * steps:
+        return "NTC", plain
+    if stems == [name for name in names for _ in range(steps)]:
+        return "NCT", plain
+    return None, ()
+
+
+def _in_time(
+    column: pd.Series[Any], codes: Array, order: Array, names: Array, time: str, source: str
+) -> tuple[Array, str]:
+    """Return the order of rows by case and then by time, and a line that tells it."""
+    pandas = require("pandas", f"{source} (a table)")
+    try:
+        when = (column if column.dtype.kind in "iufM" else pandas.to_datetime(column)).to_numpy()
+    except ValueError as error:
+        raise InputError(
+            f"{source}: found {column.iloc[0]!r} in the column {time!r}, expected numbers or dates"
+        ) from error
+    sorted_order = np.lexsort((when, codes))
+    same = (np.diff(codes[sorted_order]) == 0) & (np.diff(when[sorted_order]) == np.zeros((), np.diff(when).dtype))
+    if same.any():
+        row = sorted_order[int(np.argmax(same))]
+        raise InputError(
+            f"{source}, case {names[codes[row]]}: found the time {when[row]} twice, expected one row for each step; "
+            f"--time none keeps the rows in their order"
+        )
+    moved = "" if np.array_equal(sorted_order, order) else ", by which the rows were put in order"
+    return sorted_order, f"time: column {time!r}, no channel{moved}"
+
+
+def _rises(values: Array, bounds: Array) -> bool:
+    """Tell whether values rise strictly within every case, with three steps or more in one of them."""
+    if values.dtype.kind not in "iuf" or len(values) < 3:
+        return False
+    rise = np.diff(values) > 0
+    rise[bounds - 1] = True
+    return bool(rise.all()) and int(np.diff(np.concatenate([[0], bounds, [len(values)]])).max()) >= 3
+
+
+def _numbers(column: pd.Series[Any], name: str, source: str) -> NDArray[np.float64]:
+    if column.dtype.kind in "biuf":
+        return column.to_numpy(dtype=np.float64)
+    pandas = require("pandas", f"{source} (a table)")
+    wrong = pandas.to_numeric(column, errors="coerce").isna().to_numpy()
+    place = int(np.argmax(wrong))
+    raise InputError(
+        f"{source}, row {place + 1}, column {name!r}: found {str(column.iloc[place])!r}, expected a number; "
+        "name the column with --case, --time, --label or --group if it is no channel"
+    )
+
+
+def _one_each(values: Array | None, order: Array, bounds: Array, names: Array, what: str, source: str) -> Array | None:
+    """Return the one value that all rows of a case share."""
+    if values is None:
+        return None
+    text = np.array([str(value) for value in values[order]], dtype=object)
+    for case, found in enumerate(np.split(text, bounds)):
+        if (found != found[0]).any():
+            other = found[np.argmax(found != found[0])]
+            raise InputError(f"{source}, case {names[case]}: found the {what} {found[0]!r} and {other!r}, expected one")
+    starts = np.concatenate([[0], bounds]).astype(np.int64)
+    return np.asarray(values[order][starts])
