@@ -1,0 +1,60 @@
+"""Files that are there whole or not at all: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path to write to, and put what was written in the place of `path` when the block ends.
+
+    The temporary file lies in the same folder, which is made where it is missing, and reaches the disk before it is
+    renamed: a reader, or a machine that loses power, finds the old content or the new one and never a part. When the
+    block raises, the temporary file is removed and `path` stays as it was. Of several files that belong together,
+    write the one that a reader looks for last.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with write_atomically(folder / "note.txt") as beside:
+    ...     _ = beside.write_text("whole")
+    >>> [(file.name, file.read_text()) for file in folder.iterdir()]
+    [('note.txt', 'whole')]
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        beside.chmod(_mode(path))
+        yield beside
+        _flush(beside)
+        beside.replace(path)
+        _flush(path.parent)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """Permissions of the file to be replaced, else of any new file: mkstemp gives them to the owner alone."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _flush(path: Path) -> None:
+    """Ask the operating system to write a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folder
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,232 @@
+"""The architecture of a network: what quadgate builds and trains, and which variables of a file play which part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from quadgate.cell import Activations, LSTMParameters
+from quadgate.cell.activations import activation
+from quadgate.errors import InputError, suggest
+from quadgate.model.variables import Array
+
+POOLS = ("last", "mean", "max", "attention")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One recurrent layer in one direction: the names of its variables, and how the cell is run.
+
+    Attributes:
+        inputs: C.
+        units: H.
+        kernel: name of the kernel `[C+P, 4H]`, gates i, j, f, o.
+        bias: name of the bias `[4H]`, or None.
+        peepholes: names of the diagonals `[H]` for i, f, o, or None.
+        projection: name of the projection `[H, P]`, or None.
+        projected: P, or None.
+        forget_bias, cell_clip, projection_clip, activations, reverse: as in `LSTMParameters`.
+    """
+
+    inputs: int
+    units: int
+    kernel: str
+    bias: str | None = None
+    peepholes: tuple[str, ...] | None = None
+    projection: str | None = None
+    projected: int | None = None
+    forget_bias: float = 1.0
+    cell_clip: float | None = None
+    projection_clip: float | None = None
+    activations: Activations = field(default_factory=Activations)
+    reverse: bool = False
+
+    def __post_init__(self) -> None:
+        if self.inputs < 1 or self.units < 1:
+            raise InputError(f"cell: found {self.inputs} inputs and {self.units} units, expected at least 1 of each")
+        for name in (self.activations.gate, self.activations.cell, self.activations.output):
+            activation(name)
+        if self.peepholes is not None and len(self.peepholes) != 3:
+            raise InputError(f"cell: found {len(self.peepholes)} peepholes, expected 3 (i, f, o)")
+        if (self.projection is None) != (self.projected is None) or (self.projected or 1) < 1:
+            raise InputError(f"cell: found projection {self.projection!r} of width {self.projected}, expected both")
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of each variable."""
+        H, P = self.units, self.state_width
+        shapes: dict[str, tuple[int, ...]] = {self.kernel: (self.inputs + P, 4 * H)}
+        if self.bias is not None:
+            shapes[self.bias] = (4 * H,)
+        shapes |= dict.fromkeys(self.peepholes or (), (H,))
+        if self.projection is not None:
+            shapes[self.projection] = (H, P)
+        return shapes
+
+    @property
+    def state_width(self) -> int:
+        """The width of the output and of the fed-back state: P with a projection, else H."""
+        return self.units if self.projected is None else self.projected
+
+    def parameters(self, variables: Mapping[str, Array]) -> LSTMParameters:
+        """Return the cell's numbers in the normal form."""
+        return LSTMParameters.from_kernel(
+            variables[self.kernel],
+            None if self.bias is None else variables[self.bias],
+            self.forget_bias,
+            peepholes=None if self.peepholes is None else np.stack([variables[name] for name in self.peepholes]),
+            projection=None if self.projection is None else variables[self.projection],
+            cell_clip=self.cell_clip,
+            projection_clip=self.projection_clip,
+            activations=self.activations,
+            reverse=self.reverse,
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """What follows the recurrent layers: pooling over the steps, then `features @ weights + biases`.
+
+    Attributes:
+        weights: name of `[F, K]`, F the width of the top layer's outputs, both directions side by side.
+        biases: name of `[K]`.
+        pool: `last` (the final state h), `mean`, `max` or `attention` over the steps of a case.
+        query: name of `[F]`, the query of attention pooling; None for the others.
+        features: F.
+        classes: K.
+    """
+
+    weights: str
+    biases: str
+    features: int
+    classes: int
+    pool: str = "last"
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.pool not in POOLS:
+            raise InputError(f"pool: {self.pool!r} is not known, {suggest(self.pool, POOLS)}")
+        if (self.query is not None) != (self.pool == "attention"):
+            raise InputError(f"head: found query {self.query!r} with pool {self.pool!r}; attention alone has a query")
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of each variable."""
+        query = {} if self.query is None else {self.query: (self.features,)}
+        return {**query, self.weights: (self.features, self.classes), self.biases: (self.classes,)}
+
+
+@dataclass(frozen=True)
+class Network:
+    """The classifier that quadgate builds and trains: equal layers of BasicLSTMCell, pooling, one dense layer.
+
+    Attributes:
+        inputs: C, channels of the series.
+        units: H of every layer and direction.
+        classes: K; None for a network of recurrent layers alone.
+        layers: L.
+        bidirectional: whether every layer reads the series in both directions.
+        pool: `last`, `mean`, `max` or `attention`.
+        forget_bias: added to the forget gate while running.
+        activation: of the candidate and of the cell state's output.
+
+    Raises:
+        InputError: a size is below 1 or the pooling is not known.
+
+    >>> Network(inputs=12, units=64, classes=2).shapes["rnn/basic_lstm_cell/kernel"]
+    (76, 256)
+    """
+
+    inputs: int
+    units: int
+    classes: int | None
+    layers: int = 1
+    bidirectional: bool = False
+    pool: str = "last"
+    forget_bias: float = 1.0
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        for name, size in (("inputs", self.inputs), ("units", self.units), ("layers", self.layers)):
+            if size < 1:
+                raise InputError(f"{name}: found {size}, expected at least 1")
+        if self.classes is not None and self.classes < 1:
+            raise InputError(f"classes: found {self.classes}, expected at least 1, or None for no classifier")
+        if self.pool not in POOLS:
+            raise InputError(f"pool: {self.pool!r} is not known, {suggest(self.pool, POOLS)}")
+        activation(self.activation)
+
+    @property
+    def features(self) -> int:
+        """F, the width of the top layer's outputs."""
+        return self.units * (2 if self.bidirectional else 1)
+
+    @property
+    def cells(self) -> tuple[tuple[Cell, ...], ...]:
+        """The cells of each layer, forward before backward, under the names that TensorFlow 1 gives them."""
+        directions = ("fw", "bw") if self.bidirectional else (None,)
+        return tuple(tuple(self._cell(layer, direction) for direction in directions) for layer in range(self.layers))
+
+    def _cell(self, layer: int, direction: str | None) -> Cell:
+        if direction is None:
+            scope = "rnn" if self.layers == 1 else f"rnn/multi_rnn_cell/cell_{layer}"
+        else:
+            scope = "" if self.layers == 1 else f"stack_bidirectional_rnn/cell_{layer}/"
+            scope = f"{scope}bidirectional_rnn/{direction}"
+        return Cell(
+            inputs=self.inputs if layer == 0 else self.features,
+            units=self.units,
+            kernel=f"{scope}/basic_lstm_cell/kernel",
+            bias=f"{scope}/basic_lstm_cell/bias",
+            forget_bias=self.forget_bias,
+            activations=Activations(cell=self.activation, output=self.activation),
+            reverse=direction == "bw",
+        )
+
+    @property
+    def head(self) -> Head | None:
+        """The classifier's head, or None without classes."""
+        if self.classes is None:
+            return None
+        query = "pool/query" if self.pool == "attention" else None
+        return Head("out/weights", "out/biases", self.features, self.classes, self.pool, query)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of every variable, in order."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for cell in (cell for layer in self.cells for cell in layer):
+            shapes |= cell.shapes
+        return shapes | ({} if self.head is None else self.head.shapes)
+
+    @classmethod
+    def describing(cls, cells: tuple[tuple[Cell, ...], ...], head: Head | None) -> Network | None:
+        """Return the Network that computes the same as these cells and head, or None where there is none.
+
+        There is none for peepholes, projections, clips, a missing bias, and layers that differ from each other.
+        """
+        first = cells[0][0]
+        network = cls(
+            inputs=first.inputs,
+            units=first.units,
+            classes=None if head is None else head.classes,
+            layers=len(cells),
+            bidirectional=len(cells[0]) == 2,
+            pool="last" if head is None else head.pool,
+            forget_bias=first.forget_bias,
+            activation=first.activations.cell,
+        )
+        same = [[_without_names(cell) for cell in layer] for layer in cells]
+        wanted = [[_without_names(cell) for cell in layer] for layer in network.cells]
+        return network if same == wanted else None
+
+
+def _without_names(cell: Cell) -> dict[str, Any]:
+    """Return everything but the names, of which only the presence counts."""
+    described = asdict(cell)
+    for name in ("kernel", "bias", "peepholes", "projection"):
+        described[name] = described[name] is not None
+    return described

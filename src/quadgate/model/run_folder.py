@@ -1,0 +1,172 @@
+"""The run folder: `model.safetensors`, whose metadata describes the model, beside the history and the report.
+
+The metadata has one entry, `quadgate`, a JSON object:
+
+    format_version   1
+    network          the fields of `Network`, for what quadgate builds; or instead
+    cells, head      the fields of each `Cell`, by layer and direction, and of `Head` (null for none)
+    variables        the names of the tensors, in order
+    labels           the name of each class, or null
+    channels         the name of each channel, or null
+    scaling          {"mean": [C], "scale": [C]}, or null
+    assumptions, left_out, source    as in `Model`
+
+Tensors have the names that `network` or `cells` and `head` give them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quadgate.errors import FileFormatError, InputError, suggest
+from quadgate.model.atomic import write_atomically
+from quadgate.model.model import Model
+from quadgate.model.network import Cell, Head, Network
+from quadgate.model.record import read_record
+from quadgate.model.scaling import Scaling
+from quadgate.model.variables import Stored, Variables
+
+FORMAT_VERSION = 1
+WEIGHTS = "model.safetensors"
+DTYPES = {
+    **{"F16": np.float16, "F32": np.float32, "F64": np.float64, "BOOL": np.bool_},
+    **{"I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64},
+    **{"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64},
+}
+
+
+@dataclass(frozen=True)
+class ScalingRecord:
+    """A `Scaling` as JSON holds it."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def of(cls, scaling: Scaling) -> ScalingRecord:
+        """Write the numbers of a scaling down; JSON keeps every digit of a float64."""
+        return cls(tuple(scaling.mean.tolist()), tuple(scaling.scale.tolist()))
+
+
+@dataclass(frozen=True)
+class Header:
+    """The metadata of `model.safetensors`; see the head of this file."""
+
+    format_version: int
+    variables: tuple[str, ...]
+    network: Network | None = None
+    cells: tuple[tuple[Cell, ...], ...] = ()
+    head: Head | None = None
+    labels: tuple[str | int, ...] | None = None
+    channels: tuple[str, ...] | None = None
+    scaling: ScalingRecord | None = None
+    assumptions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.network is None) == (not self.cells) or not all(self.cells):
+            raise InputError("found both or neither of 'network' and 'cells', expected one of them")
+
+
+def save_weights(model: Model, path: str | Path) -> None:
+    """Write a model as one safetensors file, whole or not at all; `load_weights` gives the same bits back."""
+    from safetensors.numpy import save
+
+    own = model.network is not None and model.cells == model.network.cells and model.head == model.network.head
+    header = Header(
+        format_version=FORMAT_VERSION,
+        variables=tuple(model.variables),
+        network=model.network if own else None,
+        cells=() if own else model.cells,
+        head=None if own else model.head,
+        labels=model.labels,
+        channels=model.channels,
+        scaling=None if model.scaling is None else ScalingRecord.of(model.scaling),
+        assumptions=model.assumptions,
+        left_out=model.left_out,
+        source=model.source,
+    )
+    tensors = {name: np.ascontiguousarray(array) for name, array in model.variables.items()}
+    text = json.dumps(asdict(header), ensure_ascii=False, allow_nan=False)
+    with write_atomically(path) as beside:
+        beside.write_bytes(save(tensors, {"quadgate": text}))
+
+
+def load_weights(path: str | Path) -> Model:
+    """Read a model from a safetensors file that quadgate wrote; numbers are read from the file when they are used.
+
+    Raises:
+        FileFormatError: the file is damaged, was not written by quadgate or by a later version, or its tensors do not
+            fit what its metadata describes.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        file: Any = safe_open(path, framework="np")
+        header = _read_header(file.metadata() or {}, path)
+        names = set(file.keys())
+        for name in header.variables:
+            if name not in names:
+                raise FileFormatError(f"{path}: tensor {name} is missing, {suggest(name, names)}")
+        variables = {name: _stored(file, name, path) for name in header.variables}
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(f"{path}: damaged or not a safetensors file: {_one_line(error)}") from None
+    fitted = header.scaling
+    try:
+        return Model(
+            network=header.network or Network.describing(header.cells, header.head),
+            variables=Variables(variables),
+            labels=header.labels,
+            channels=header.channels,
+            scaling=None if fitted is None else Scaling(np.array(fitted.mean), np.array(fitted.scale)),
+            assumptions=header.assumptions,
+            source=header.source or str(path),
+            left_out=header.left_out,
+            cells=header.cells,
+            head=header.head,
+        )
+    except InputError as error:
+        raise FileFormatError(f"{path}: {error}") from None
+
+
+def _read_header(metadata: Mapping[str, str], path: Path) -> Header:
+    if "quadgate" not in metadata:
+        raise FileFormatError(
+            f"{path}: its metadata has no entry 'quadgate' (found {', '.join(metadata) or 'none'}), so it says nothing "
+            "about the network; expected a file that quadgate.save wrote"
+        )
+    try:
+        record = json.loads(metadata["quadgate"])
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: metadata quadgate is not JSON: {_one_line(error)}") from None
+    version = record.get("format_version") if isinstance(record, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: found format_version {version}, this quadgate reads up to {FORMAT_VERSION}; "
+            "upgrade it: pip install --upgrade quadgate"
+        )
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise FileFormatError(f"{path}: metadata quadgate: found format_version {version!r}, expected {FORMAT_VERSION}")
+    return read_record(Header, record, f"{path}: metadata quadgate")
+
+
+def _stored(file: Any, name: str, path: Path) -> Stored:
+    """Describe a tensor of an open safetensors file, to be read when it is used."""
+    part = file.get_slice(name)
+    dtype = DTYPES.get(part.get_dtype())
+    if dtype is None:
+        known = ", ".join(DTYPES)
+        raise FileFormatError(f"{path}: tensor {name}: found dtype {part.get_dtype()}, expected one of {known}")
+    return Stored(tuple(part.get_shape()), np.dtype(dtype), lambda: file.get_tensor(name))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

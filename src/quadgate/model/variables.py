@@ -1,0 +1,62 @@
+"""The named arrays of a model: in memory, or in a file that is read when they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array that a file holds: its shape and dtype are known, its numbers are read (and checked) by `read`."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], Array]
+
+
+class Variables(Mapping[str, Array]):
+    """Ordered names and their arrays; the names and shapes of a file of gigabytes cost nothing.
+
+    >>> variables = Variables({"bias": np.zeros(4, np.float32)})
+    >>> list(variables), variables.shape("bias"), variables["bias"].sum()
+    (['bias'], (4,), np.float32(0.0))
+    """
+
+    def __init__(self, entries: Mapping[str, Array | Stored]) -> None:
+        if isinstance(entries, Variables):
+            self._entries: dict[str, Array | Stored] = dict(entries._entries)
+        else:
+            self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Array:
+        entry = self._entries[name]
+        if isinstance(entry, Stored):
+            entry = self._entries[name] = entry.read()
+        return entry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __repr__(self) -> str:
+        return f"Variables({', '.join(f'{name} {self.shape(name)}' for name in self)})"
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a variable's shape, without reading its numbers."""
+        return tuple(self._entries[name].shape)
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Return a variable's dtype, without reading its numbers."""
+        return self._entries[name].dtype
