@@ -34,7 +34,7 @@ product does the work of two and gives the same sum:
 WHY {columns} COLUMNS: 4 x {H}
 
 Every unit needs four numbers at every step: three gates and a candidate. Each of
-the four has its own block of columns, {H} wide, and one product yields them all:
+the four has its own block of columns, {H} wide, and one product yields all:
 
   z = [x, h] @ kernel + bias      {columns} numbers, {H} each for i, j, f, o
 
@@ -53,7 +53,7 @@ THE BIAS ({columns},), and where the forget bias is
 
 The bias has one number per column: 4 x {H} = {columns}. The forget_bias of BasicLSTMCell,
 1.0 unless told otherwise, is not among them: it is added to f while running and is
-in no variable and no checkpoint. With it a fresh cell, whose weights say
+no variable, so it is not among the saved weights either. With it a fresh cell, whose weights say
 little yet, keeps sigmoid(1) = {kept:.0%} of its memory at each step; without it, half.
 
   kernel {numbers:,} + bias {columns:,} = {total:,} numbers in this layer

@@ -49,7 +49,7 @@ kernel ({rows}, {columns})：一个有 {inputs}、{units}的 LSTM 层
 【偏置 ({columns},)，以及遗忘偏置在哪里】
 
 偏置的每个数对应一列：4 x {H} = {columns}。BasicLSTMCell 的 forget_bias（默认 1.0）
-不在其中：它在运行时才加到 f 上，任何变量、任何检查点文件里都没有它。
+不在其中：它在运行时才加到 f 上，本身不是变量，所以保存的权重里也没有它。
 刚建好的网络，权重还起不了多大作用：有它，每一步保留 sigmoid(1) = {kept:.0%} 的记忆；没有它，只保留一半。
 
   kernel {numbers:,} + 偏置 {columns:,} = 这一层共 {total:,} 个数
