@@ -34,10 +34,9 @@ from quadgate.model.variables import Stored, Variables
 
 FORMAT_VERSION = 1
 WEIGHTS = "model.safetensors"
+# safetensors' names of the dtypes that NumPy has
 DTYPES = {
-    **{"F16": np.float16, "F32": np.float32, "F64": np.float64, "BOOL": np.bool_},
-    **{"I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64},
-    **{"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64},
+    f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}") for kind in "FIU" for size in (1, 2, 4, 8)[kind == "F" :]
 }
 
 
@@ -165,7 +164,7 @@ def _stored(file: Any, name: str, path: Path) -> Stored:
     if dtype is None:
         known = ", ".join(DTYPES)
         raise FileFormatError(f"{path}: tensor {name}: found dtype {part.get_dtype()}, expected one of {known}")
-    return Stored(tuple(part.get_shape()), np.dtype(dtype), lambda: file.get_tensor(name))
+    return Stored(tuple(part.get_shape()), dtype, lambda: file.get_tensor(name))
 
 
 def _one_line(error: Exception) -> str:
