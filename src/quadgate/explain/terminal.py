@@ -45,8 +45,12 @@ def centre(text: str, width: int) -> str:
 def wrap(text: str, width: int) -> list[str]:
     """Break a line where words end, or between Chinese characters; a single word longer than `width` stays whole.
 
+    As in TeX, `~` is a space at which no line breaks.
+
     >>> wrap("one product, not eight", 12)
     ['one product,', 'not eight']
+    >>> wrap("one for W~@~x", 12)
+    ['one for', 'W @ x']
     >>> wrap("一次乘法，不是八次。", 10)
     ['一次乘法，', '不是八次。']
     """
@@ -55,7 +59,7 @@ def wrap(text: str, width: int) -> list[str]:
         if cells(lines[-1] + piece.rstrip()) > width and lines[-1].strip():
             lines.append("")
         lines[-1] += piece if lines[-1] else piece.lstrip()
-    return [line.rstrip() for line in lines]
+    return [line.rstrip().replace("~", " ") for line in lines]
 
 
 def flow(template: str, width: int = WIDTH) -> str:
@@ -88,7 +92,7 @@ def _join(first: str, second: str) -> str:
 
 def _wrap_indented(line: str, width: int) -> list[str]:
     if cells(line) <= width:
-        return [line]
+        return [line.replace("~", " ")]
     indent = len(line) - len(line.lstrip())
     first, *others = wrap(line.lstrip(), width - indent)
     return [" " * indent + first, *(" " * indent + other for other in others)]

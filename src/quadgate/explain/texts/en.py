@@ -67,19 +67,19 @@ ONE BLOCK in NumPy
     found_as={
         "stacked": "",
         "input": """\
-({found_rows}, {found_columns}) is no whole kernel of TensorFlow 1: {units} feed {H} numbers back, so it would need
+({found_rows},~{found_columns}) is no whole kernel of TensorFlow 1: {units} feed {H} numbers back, so it would need
 more than {H} rows. It looks like the rows of x alone, the input kernel of a layer with {inputs} and {units}, as
-Keras keeps it (`kernel`); a recurrent kernel ({H}, {columns}) then stands beside it. Stacked, x above h, the two are
-the kernel ({rows}, {columns}) that follows. Mind the order: there the gates stand as i, f, j, o, here as i, j, f, o.
+Keras keeps it (`kernel`); a recurrent kernel ({H},~{columns}) then stands beside it. Stacked, x above h, the two are
+the kernel ({rows},~{columns}) that follows. Mind the order: there the gates stand as i, f, j, o, here as i, j, f, o.
 """,
         "stacked_transposed": """\
-({found_rows}, {found_columns}) looks transposed: its {found_rows} rows are the gates, for W @ [x, h] in place of
-[x, h] @ W. Turned round it is the kernel ({rows}, {columns}) that follows.
+({found_rows},~{found_columns}) looks transposed: its {found_rows} rows are the gates, for W~@~[x,~h] in place of
+[x,~h]~@~W. Turned round it is the kernel ({rows},~{columns}) that follows.
 """,
         "input_transposed": """\
-({found_rows}, {found_columns}) looks like the weights of x alone with the gates along the rows, for W @ x, as PyTorch
-keeps them (`weight_ih_l0`); a matrix ({columns}, {H}) for h then stands beside it (`weight_hh_l0`). Turned round and
-stacked, x above h, the two are the kernel ({rows}, {columns}) that follows. Mind the order: there the gates stand as
+({found_rows},~{found_columns}) looks like the weights of x alone with the gates along the rows, for W~@~x, as PyTorch
+keeps them (`weight_ih_l0`); a matrix ({columns},~{H}) for h then stands beside it (`weight_hh_l0`). Turned round and
+stacked, x above h, the two are the kernel ({rows},~{columns}) that follows. Mind the order: there the gates stand as
 i, f, j, o, here as i, j, f, o.
 """,
     },

@@ -63,19 +63,19 @@ kernel ({rows}, {columns})：一个有 {inputs}、{units}的 LSTM 层
     found_as={
         "stacked": "",
         "input": """\
-({found_rows}, {found_columns}) 不是 TensorFlow 1 的完整 kernel：{units}要反馈 {H} 个数，行数应多于 {H}。
+({found_rows},~{found_columns}) 不是 TensorFlow 1 的完整 kernel：{units}要反馈 {H} 个数，行数应多于 {H}。
 它看起来只含 x 的那些行，即一个有 {inputs}、{units}的层的输入核，Keras 就是这样保存的（`kernel`）；
-旁边应另有一个循环核 ({H}, {columns})。把两者叠起来，x 在上，h 在下，就是下面的 kernel ({rows}, {columns})。
+旁边应另有一个循环核 ({H},~{columns})。把两者叠起来，x 在上，h 在下，就是下面的 kernel ({rows},~{columns})。
 注意次序：那里的门按 i、f、j、o 排列，这里按 i、j、f、o。
 """,
         "stacked_transposed": """\
-({found_rows}, {found_columns}) 看起来是转置过的：它的 {found_rows} 行才是各个门，用于 W @ [x, h]，而不是 [x, h] @ W。
-转回来就是下面的 kernel ({rows}, {columns})。
+({found_rows},~{found_columns}) 看起来是转置过的：它的 {found_rows} 行才是各个门，用于 W~@~[x,~h]，而不是 [x,~h]~@~W。
+转回来就是下面的 kernel ({rows},~{columns})。
 """,
         "input_transposed": """\
-({found_rows}, {found_columns}) 看起来只含 x 的权重，而且各个门沿行排列，用于 W @ x，PyTorch 就是这样保存的
-（`weight_ih_l0`）；旁边应另有 h 的矩阵 ({columns}, {H})（`weight_hh_l0`）。
-转回来再叠起来，x 在上，h 在下，就是下面的 kernel ({rows}, {columns})。
+({found_rows},~{found_columns}) 看起来只含 x 的权重，而且各个门沿行排列，用于 W~@~x，PyTorch 就是这样保存的
+（`weight_ih_l0`）；旁边应另有 h 的矩阵 ({columns},~{H})（`weight_hh_l0`）。
+转回来再叠起来，x 在上，h 在下，就是下面的 kernel ({rows},~{columns})。
 注意次序：那里的门按 i、f、j、o 排列，这里按 i、j、f、o。
 """,
     },
