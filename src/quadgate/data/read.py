@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from quadgate.data.archive import read_archive
-from quadgate.data.arrays import Axes, read_npy, read_npz
+from quadgate.data.arrays import read_npy, read_npz
 from quadgate.data.columns import Columns
 from quadgate.data.folders import read_folder
 from quadgate.data.sequences import Dataset, Sequences
@@ -23,7 +23,7 @@ def read(
     x: str | Path | None = None,
     y: str | Path | None = None,
     test: str | Path | None = None,
-    axes: Axes | None = None,
+    axes: str | None = None,
     channels: int | None = None,
     case: str | None = None,
     time: str | None = None,
