@@ -1,0 +1,23 @@
+"""What a run or an evaluation tells people: measures, their text, and the report beside a model."""
+
+from quadgate.report.evaluation import Predictions, class_names, evaluate, part_to_judge, predict
+from quadgate.report.metrics import Measures, Scores, check_labels, score, wilson_interval
+from quadgate.report.record import training_lines, write_report
+from quadgate.report.text import print_scores, scores_table
+
+__all__ = [
+    "Measures",
+    "Predictions",
+    "Scores",
+    "check_labels",
+    "class_names",
+    "evaluate",
+    "part_to_judge",
+    "predict",
+    "print_scores",
+    "score",
+    "scores_table",
+    "training_lines",
+    "wilson_interval",
+    "write_report",
+]

@@ -1,0 +1,28 @@
+"""Training: the loop and its settings, history, checkpoints, how far back the gradient reaches, and the run folder."""
+
+from quadgate.training.history import Epoch, History
+from quadgate.training.loop import Callback, DivergedError, Examples, Plan, fit
+from quadgate.training.reach import Reach, measure_reach
+from quadgate.training.run import Run, StoppedError, check_folder, hold_out, new_folder, train
+from quadgate.training.settings import PRESETS, Settings, preset
+
+__all__ = [
+    "PRESETS",
+    "Callback",
+    "DivergedError",
+    "Epoch",
+    "Examples",
+    "History",
+    "Plan",
+    "Reach",
+    "Run",
+    "Settings",
+    "StoppedError",
+    "check_folder",
+    "fit",
+    "hold_out",
+    "measure_reach",
+    "new_folder",
+    "preset",
+    "train",
+]

@@ -1,0 +1,47 @@
+"""`quadgate predict`: the class of each series, and how probable each class is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or another file of a classifier.")],
+    data: Data = None,
+    x: X = None,
+    y: Y = None,
+    axes: Axes = None,
+    channels: Channels = None,
+    case: Case = None,
+    time: Time = None,
+    label: Label = None,
+    group: Group = None,
+    output: Annotated[Path | None, typer.Option(help="CSV file to write; standard output without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the class and the probabilities of every series of the test part, or of all where there is none."""
+    from quadgate import report
+    from quadgate.data import read
+    from quadgate.model import load
+
+    model = load(run)
+    found = read(
+        data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
+    )  # fmt: skip
+    part, which = report.part_to_judge(found)
+    typer.echo(which, err=True)
+    predictions = report.predict(model, part)
+    if output is not None:
+        predictions.write_csv(output)
+        typer.echo(f"{len(part):,} predictions are in {output}", err=True)
+    if as_json:
+        typer.echo(json.dumps({"run": str(run), "data": part.source} | predictions.as_json()))
+    elif output is None:
+        sys.stdout.write(predictions.as_csv())

@@ -1,0 +1,104 @@
+"""`quadgate train`: from labelled series to a trained model, its measures and what to type next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
+from quadgate.errors import InputError
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
+
+def train(
+    data: Data = None,
+    x: X = None,
+    y: Y = None,
+    test: Annotated[Path | None, typer.Option(help="The source of a test part, read in the same way.")] = None,
+    axes: Axes = None,
+    channels: Channels = None,
+    case: Case = None,
+    time: Time = None,
+    label: Label = None,
+    group: Group = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATE-NAME without it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.")] = False,
+    preset: Annotated[str, typer.Option(help="default, or seed: one cell, read at its last step.")] = "default",
+    pool: Annotated[str | None, typer.Option(help="last, mean, max or attention.")] = None,
+    initializer: Annotated[str | None, typer.Option(help="glorot, or chrono: remembers for long.")] = None,
+    units: Annotated[int | None, typer.Option(help="Units of each layer and direction.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
+    bidirectional: Annotated[bool | None, typer.Option(help="Whether series are also read from their end.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs at most.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Epochs without gain before training stops.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Cases in a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The first learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam or adamw.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Greatest norm of the gradient.")] = None,
+    valid_fraction: Annotated[float | None, typer.Option(help="Share of the training part to stop by.")] = None,
+    test_fraction: Annotated[float | None, typer.Option(help="Share held out as test where there is none.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The only source of chance.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier of series, and measure it on cases that it never saw."""
+    from quadgate import report, training
+    from quadgate.data import read
+    from quadgate.training.progress import ShowProgress
+
+    if resume and out is None:
+        raise InputError("--resume: expected --out RUN with it, the folder of the run to go on with")
+    given = {
+        "pool": pool,
+        "initializer": initializer,
+        "units": units,
+        "layers": layers,
+        "bidirectional": bidirectional,
+        "epochs": epochs,
+        "patience": patience,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "optimizer": optimizer,
+        "clip": clip,
+        "valid_fraction": valid_fraction,
+        "test_fraction": test_fraction,
+        "seed": seed,
+    }
+    settings = training.preset(preset).changed(**{name: value for name, value in given.items() if value is not None})
+    found = read(
+        data, x=x, y=y, test=test, axes=axes, channels=channels, case=case, time=time, label=label, group=group
+    )  # fmt: skip
+    learn, judge, held = training.hold_out(found, settings)
+    how = found.how if held is None else (*found.how, held)
+    typer.echo("\n".join(how), err=as_json)
+    report.check_labels(judge, learn.classes)
+    folder = out or training.new_folder(Path("runs"), Path(data or str(x)).stem)
+    training.check_folder(folder, resume)
+    try:
+        with ShowProgress() as progress:
+            run = training.train(learn, settings, folder, resume, [progress], progress.on_reach)
+    except training.StoppedError as stop:
+        typer.echo(f"{stop}\ngo on with: {_again(folder)}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    scores = report.evaluate(run.model, judge)
+    document = report.write_report(run, how, judge, scores)
+    if as_json:
+        typer.echo(json.dumps({"run": str(folder)} | document))
+        return
+    for line in report.training_lines(run):
+        typer.echo(line)
+    report.print_scores(scores)
+    typer.echo(f"\nthe run is in {folder}\nnext: quadgate predict {shlex.quote(str(folder))} DATA --output classes.csv")
+
+
+def _again(folder: Path) -> str:
+    """Return the command that was typed, with what makes it a resume."""
+    typed = ["quadgate", *(word for word in sys.argv[1:] if word != "--resume")]
+    if not any(word == "--out" or word.startswith("--out=") for word in typed):
+        typed += ["--out", str(folder)]
+    return shlex.join([*typed, "--resume"])

@@ -1,0 +1,71 @@
+"""`report.json`: what a run was made from, how, and what it is worth; and the same in a few lines."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from quadgate.data import Sequences
+from quadgate.model import write_atomically
+from quadgate.report.metrics import Scores
+
+if TYPE_CHECKING:  # it would import torch, which evaluation does without
+    from quadgate.training import Reach, Run
+
+FORMAT_VERSION = 1
+REPORT = "report.json"
+PACKAGES = ("quadgate", "torch", "numpy", "scikit-learn", "safetensors")
+
+
+def write_report(run: Run, how: tuple[str, ...], test: Sequences, scores: Scores) -> dict[str, Any]:
+    """Write `report.json` into the run's folder, whole or not at all, and return what it holds."""
+    document = {
+        "format_version": FORMAT_VERSION,
+        "data": {
+            "source": test.source,
+            "how": list(how),
+            "test_cases": len(test),
+            "fitted_cases": run.fitted_cases,
+            "validation_cases": run.validation_cases,
+        },
+        "settings": asdict(run.settings),
+        "parameters": run.parameters,
+        "reach": {"before": _reach(run.reach_before), "after": _reach(run.reach_after)},
+        "training": {
+            "best_epoch": run.best_epoch,
+            "epochs": len(run.history.epochs),
+            "seconds": run.history.seconds(),
+        },
+        "test": scores.as_json(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "machine": platform.platform(),
+    }
+    with write_atomically(run.folder / REPORT) as beside:
+        beside.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return document
+
+
+def training_lines(run: Run) -> list[str]:
+    """Return what there is to say of a training that is over."""
+    epochs = sum(record.stage == "search" for record in run.history.epochs)
+    lines = [
+        f"trained {run.parameters:,} numbers for {epochs} epochs on {run.fitted_cases:,} cases in "
+        f"{run.history.seconds():.0f} s; the loss on {run.validation_cases:,} others was lowest after {run.best_epoch}"
+    ]
+    if run.settings.refit:
+        lines.append(f"and once more for {run.best_epoch} epochs on all {run.fitted_cases + run.validation_cases:,}")
+    lines.append(f"after training, {run.reach_after.describe()}")
+    return lines
+
+
+def _reach(reach: Reach) -> dict[str, Any]:
+    return {
+        "steps": reach.steps,
+        "reached": reach.reached,
+        "first": reach.first,
+        "threshold": reach.threshold,
+        "share_of_step_0": float(reach.shares[0]),
+    }

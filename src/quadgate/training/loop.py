@@ -1,0 +1,239 @@
+"""The training loop: a ladder of small steps, from a whole fit down to one batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import cos, isfinite, pi
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from quadgate.data import batches, pad
+from quadgate.errors import QuadgateError
+from quadgate.training.checkpoint import Position, State, read_checkpoint, write_checkpoint
+from quadgate.training.history import Epoch, History
+from quadgate.training.settings import Settings
+
+
+class DivergedError(QuadgateError, ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Scaled series `[T_i, C]` and the class `[N]` of each as a number from 0."""
+
+    series: tuple[NDArray[np.float32], ...]
+    targets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """`[N]`, the number of steps of each."""
+        return np.array([len(one) for one in self.series], dtype=np.int64)
+
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return `x [n, T, C]`, `lengths [n]` and `targets [n]` of the chosen examples."""
+        x, lengths = pad([self.series[index] for index in indices])
+        return torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(self.targets[indices])
+
+    def fingerprint(self) -> str:
+        """Return a hash of every number, by which a resumed run knows its data again."""
+        digest = hashlib.sha256(self.targets.tobytes())
+        digest.update(self.lengths.tobytes())
+        for one in self.series:
+            digest.update(one.tobytes())
+        return digest.hexdigest()
+
+
+class Callback:
+    """Watches training; what it does not override is passed over."""
+
+    def on_batch(self, stage: str, done: int, planned: int) -> None:
+        """See that `done` of at most `planned` batches of the fit are over."""
+
+    def on_epoch(self, record: Epoch) -> None:
+        """See the record of the epoch that is over."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What tells one fit of a run from the other.
+
+    Attributes:
+        stage: the name in the history.
+        epochs: how many at most.
+        checkpoint: the file that is written after every epoch, and gone on from where it exists; None for no file.
+    """
+
+    stage: str
+    epochs: int
+    checkpoint: Path | None = None
+
+
+def fit(
+    module: nn.Module,
+    train: Examples,
+    valid: Examples | None,
+    settings: Settings,
+    plan: Plan | None = None,
+    history: History | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Position:
+    """Train `module` in place, and leave the best weights in it.
+
+    Best is lowest in validation loss; training stops when it has not fallen for `settings.patience` epochs. Without a
+    validation part all epochs are run and the last weights stay. Every chance event of epoch e is drawn from
+    (seed, e), so the result depends on nothing but the arguments and a stopped fit goes on exactly.
+
+    Args:
+        module: called as `module(x [N, T, C], lengths [N]) -> logits [N, K]`.
+        train: what is learned from.
+        valid: what decides when to stop, or None.
+        settings: how.
+        plan: the stage, its epochs and its checkpoint; all of `settings.epochs` without a file by default.
+        history: gets a record of each epoch.
+        callbacks: see every batch and epoch.
+
+    Returns:
+        Where it ended, with the best epoch.
+
+    Raises:
+        DivergedError: the loss became infinite or NaN.
+        InputError: the checkpoint belongs to other settings or data.
+    """
+    plan = plan or Plan("search", settings.epochs)
+    history = history or History()
+    state = State(module, make_optimizer(module, settings), Position(), {})
+    data = train.fingerprint()
+    if plan.checkpoint is not None and plan.checkpoint.exists():
+        read_checkpoint(plan.checkpoint, state, settings, data)
+    history.cut(plan.stage, state.position.epoch)
+    try:
+        while not is_over(state.position, settings, plan, valid is not None):
+            record = run_epoch(state, train, valid, settings, plan, callbacks)
+            history.append(record)
+            if plan.checkpoint is not None:
+                write_checkpoint(plan.checkpoint, state, settings, data)
+            for callback in callbacks:
+                callback.on_epoch(record)
+    finally:  # an interrupt, too, leaves the best weights
+        if state.best:
+            module.load_state_dict(state.best)
+        module.eval()
+    return state.position
+
+
+def make_optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """Return Adam or AdamW; weight decay is for matrices, since a bias shrunk to 0 would close what it opened."""
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(module.parameters(), settings.learning_rate)
+    matrices = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in module.parameters() if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, settings.learning_rate)
+
+
+def is_over(position: Position, settings: Settings, plan: Plan, validated: bool) -> bool:
+    """Tell whether the fit has had its epochs, or its patience has run out."""
+    waited = position.epoch - position.best_epoch
+    return position.epoch >= plan.epochs or (validated and waited >= settings.patience)
+
+
+def run_epoch(
+    state: State,
+    train: Examples,
+    valid: Examples | None,
+    settings: Settings,
+    plan: Plan,
+    callbacks: Sequence[Callback] = (),
+) -> Epoch:
+    """Train on every example once, validate, and keep the weights if they are the best."""
+    begin = perf_counter()
+    epoch = state.position.epoch + 1
+    train_loss, gradient_norm, rate = train_epoch(state, train, settings, plan, callbacks)
+    valid_loss, valid_accuracy = (None, None) if valid is None else measure(state.module, valid, settings.batch_size)
+    if not isfinite(train_loss if valid_loss is None else train_loss + valid_loss):
+        raise DivergedError(
+            f"epoch {epoch}: the loss is no longer finite; try a lower --learning-rate "
+            f"(now {settings.learning_rate:g}) or a lower --clip (now {settings.clip:g})"
+        )
+    position = state.position
+    position.epoch = epoch
+    if valid_loss is None or position.best_loss is None or valid_loss < position.best_loss:
+        position.best_epoch, position.best_loss = epoch, valid_loss
+        state.best = {name: tensor.clone() for name, tensor in state.module.state_dict().items()}
+    seconds = perf_counter() - begin
+    return Epoch(plan.stage, epoch, train_loss, valid_loss, valid_accuracy, rate, gradient_norm, seconds)
+
+
+def train_epoch(
+    state: State, train: Examples, settings: Settings, plan: Plan, callbacks: Sequence[Callback] = ()
+) -> tuple[float, float, float]:
+    """Take one step for each batch; return the mean loss, the mean gradient norm and the last learning rate."""
+    done = state.position.epoch
+    chance = np.random.SeedSequence((settings.seed, done))
+    rng = np.random.default_rng(chance)
+    order = list(batches(train.lengths, settings.batch_size, rng))
+    state.module.train()
+    loss = norm = rate = 0.0
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
+        torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
+        for number, indices in enumerate(order):
+            step = done * len(order) + number
+            rate = learning_rate(step, plan.epochs * len(order), settings)
+            batch_loss, batch_norm = train_step(state, *train.batch(indices), rate, settings)
+            loss += batch_loss * len(indices) / len(train)
+            norm += batch_norm / len(order)
+            for callback in callbacks:
+                callback.on_batch(plan.stage, step + 1, plan.epochs * len(order))
+    return loss, norm, rate
+
+
+def learning_rate(step: int, steps: int, settings: Settings) -> float:
+    """Return the rate of one step out of `steps`: constant, or along half a cosine from the first rate to 0.
+
+    >>> learning_rate(50, 100, Settings(learning_rate=0.1, decay=True))
+    0.05
+    """
+    return settings.learning_rate * (0.5 + 0.5 * cos(pi * step / steps) if settings.decay else 1.0)
+
+
+def train_step(
+    state: State, x: Tensor, lengths: Tensor, targets: Tensor, rate: float, settings: Settings
+) -> tuple[float, float]:
+    """Move the weights once against the gradient of the batch; return the loss and the gradient's norm."""
+    if settings.noise:
+        x = x + settings.noise * torch.randn_like(x)
+    logits = state.module(x, lengths)
+    loss = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    return loss.item(), norm.item()
+
+
+def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float]:
+    """Return the mean cross-entropy and the accuracy over all examples, without dropout and noise."""
+    module.eval()
+    loss = correct = 0.0
+    by_length = np.argsort(examples.lengths, kind="stable")
+    with torch.no_grad():
+        for indices in np.split(by_length, range(batch_size, len(examples), batch_size)):
+            x, lengths, targets = examples.batch(indices)
+            logits = module(x, lengths)
+            loss += cross_entropy(logits, targets, reduction="sum").item()
+            correct += (logits.argmax(dim=1) == targets).sum().item()
+    return loss / len(examples), correct / len(examples)
