@@ -2,8 +2,11 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
+
+from quadgate.model import Model, Network, save
 
 
 def run(*arguments):
@@ -57,6 +60,9 @@ def test_json_is_one_object():
         ((), "nothing to explain"),
         (("--inputs", "12"), "nothing to explain"),
         (("--inputs", "12", "--shape", "76x256"), "nothing to explain"),
+        (("76x256",), "no such file; for a shape, quadgate explain --shape 76x256"),
+        (("gone.safetensors",), "gone.safetensors: not found"),
+        (("gone.safetensors", "--shape", "76x256"), "nothing to explain"),
         (("--inputs", "0", "--units", "64"), "inputs: found 0"),
         (("--shape", "76x255"), "found 255 columns, expected a multiple of 4"),
         (("--shape", "seventy"), "such as 76x256"),
@@ -69,3 +75,18 @@ def test_what_cannot_be_explained_is_one_line_and_exit_code_2(arguments, told):
     assert refused.stderr.startswith("error: ")
     assert refused.stderr.count("\n") == 1
     assert told in refused.stderr
+
+
+def test_the_layers_of_a_file_are_drawn(tmp_path):
+    network = Network(inputs=12, units=8, classes=3, layers=2, bidirectional=True)
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in network.shapes.items()}
+    save(Model(network, zeros), tmp_path)
+    told = run(str(tmp_path))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.count("(12 inputs + 8 hidden) x (4 gates x 8 units) = 20 x 32 = 640") == 2
+    assert told.stdout.count("(16 inputs + 8 hidden) x (4 gates x 8 units) = 24 x 32 = 768") == 2
+    for cell in (cell for layer in network.cells for cell in layer):
+        assert f"{cell.kernel}\n" in told.stdout
+    answer = json.loads(run(str(tmp_path), "--json").stdout)
+    assert [cell["kernel"] for cell in answer["cells"]] == [[20, 32], [20, 32], [24, 32], [24, 32]]
+    assert {cell["forget_bias"] for cell in answer["cells"]} == {1.0}

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,16 @@ from rich.cells import cell_len
 
 from quadgate.cell import LSTMParameters
 from quadgate.errors import InputError
-from quadgate.explain import LANGUAGES, KernelShape, explain_kernel, explain_others, explain_reading, readings
+from quadgate.explain import (
+    LANGUAGES,
+    KernelShape,
+    explain_cell,
+    explain_kernel,
+    explain_others,
+    explain_reading,
+    readings,
+)
+from quadgate.model import Cell
 
 sizes = st.one_of(st.integers(1, 500), st.integers(1, 10**7))
 
@@ -72,3 +82,15 @@ def test_a_shape_is_told_what_it_looks_like(shape, told):
 
 def test_a_shape_with_one_reading_has_no_others():
     assert explain_others((255, 76), ()) == ""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_cell_of_a_file_is_told_with_all_it_has(language):
+    plain = Cell(inputs=12, units=64, kernel="rnn/basic_lstm_cell/kernel", bias="rnn/basic_lstm_cell/bias")
+    full = replace(plain, projection="p", projected=16, peepholes=("i", "f", "o"), forget_bias=0.5)
+    for cell, pieces in ((plain, ["76 x 256", "1.0"]), (full, ["28 x 256", "0.5", "(64, 16)", "(64,)", "12..27"])):
+        text = explain_cell(cell, language)
+        assert text.startswith(cell.kernel)
+        assert all(piece in text for piece in pieces)
+        assert max(map(cell_len, text.splitlines())) <= 80
+        assert ("projection" in text) is (cell is full)

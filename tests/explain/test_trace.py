@@ -20,7 +20,7 @@ def test_small_sizes_are_worked_as_asked(sizes):
     assert trace(KernelShape(*sizes)).kernel == KernelShape(*sizes)
 
 
-@pytest.mark.parametrize("sizes", [(4, 3), (3, 4), (12, 64)])
+@pytest.mark.parametrize("sizes", [(4, 3), (3, 4), (12, 64), (2, 3, 1)])
 def test_larger_sizes_are_worked_small(sizes):
     assert trace(KernelShape(*sizes)).kernel == KernelShape(2, 3)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +13,11 @@ from quadgate.errors import InputError
 from quadgate.explain import (
     KernelShape,
     Reading,
+    explain_cell,
     explain_kernel,
     explain_others,
     explain_reading,
+    kernel_of,
     parse_shape,
     readings,
     trace,
@@ -23,6 +26,7 @@ from quadgate.explain import (
 
 
 def explain(
+    file: Annotated[Path | None, typer.Argument(help="A model, to draw the kernel of each of its layers.")] = None,
     inputs: Annotated[int | None, typer.Option(help="Numbers that arrive at each step.")] = None,
     units: Annotated[int | None, typer.Option(help="Units of the layer.")] = None,
     shape: Annotated[str | None, typer.Option(help="Shape of a kernel that you met, such as 76x256.")] = None,
@@ -31,43 +35,68 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say why a kernel has its shape, what each of its blocks does, and where the forget bias is."""
-    kernel, found, read_as = _asked(inputs, units, shape)
-    if as_json:
-        typer.echo(json.dumps(_as_json(kernel, read_as) | ({"trace": trace(kernel).as_json()} if step else {})))
-        return
-    sections = [explain_kernel(kernel, lang)]
-    if found:
-        sections = [explain_reading(found, read_as[0], lang), *sections, explain_others(found, read_as[1:], lang)]
+    match (file, shape, inputs, units):
+        case (Path() as path, None, None, None):
+            kernel, sections, facts = _of_file(path, lang)
+        case (None, str() as text, None, None):
+            kernel, sections, facts = _of_shape(text, lang)
+        case (None, None, int() as C, int() as H):
+            kernel = KernelShape(C, H)
+            sections, facts = [explain_kernel(kernel, lang)], _facts(kernel)
+        case _:
+            raise InputError(
+                "nothing to explain: expected --inputs 12 --units 64, --shape 76x256 alone, or a FILE alone"
+            )
     if step:
         sections.append(trace_text(kernel, lang))
-    typer.echo("\n\n".join(section for section in sections if section))
+        facts["trace"] = trace(kernel).as_json()
+    typer.echo(json.dumps(facts) if as_json else "\n\n".join(section for section in sections if section))
 
 
-def _asked(
-    inputs: int | None, units: int | None, shape: str | None
-) -> tuple[KernelShape, tuple[int, int] | None, tuple[Reading, ...]]:
-    """Return the kernel to explain and, where a bare shape was given, that shape and its readings, likeliest first."""
-    if shape is not None and inputs is None and units is None:
-        found = parse_shape(shape)
-        read_as = readings(*found)
-        return read_as[0].kernel, found, read_as
-    if shape is None and inputs is not None and units is not None:
-        return KernelShape(inputs, units), None, ()
-    raise InputError("nothing to explain: expected --inputs 12 --units 64, or --shape 76x256 alone")
+def _of_shape(text: str, lang: str) -> tuple[KernelShape, list[str], dict[str, Any]]:
+    found = parse_shape(text)
+    likeliest, *others = readings(*found)
+    sections = [
+        explain_reading(found, likeliest, lang),
+        explain_kernel(likeliest.kernel, lang),
+        explain_others(found, tuple(others), lang),
+    ]
+    return likeliest.kernel, sections, _facts(likeliest.kernel) | {"readings": [*map(_reading, (likeliest, *others))]}
 
 
-def _as_json(kernel: KernelShape, read_as: tuple[Reading, ...]) -> dict[str, object]:
+def _of_file(path: Path, lang: str) -> tuple[KernelShape, list[str], dict[str, Any]]:
+    from quadgate.model import load
+
+    if re.fullmatch(r"\d+x\d+", str(path)) and not path.exists():
+        raise InputError(f"{path}: no such file; for a shape, quadgate explain --shape {path}")
+    model = load(path)
+    cells = [cell for layer in model.cells for cell in layer]
+    kernels = [kernel_of(cell) for cell in cells]
+    sections = [*(explain_cell(cell, lang) for cell in cells), *model.assumptions]
+    facts = {
+        "cells": [
+            {"name": cell.kernel, "forget_bias": cell.forget_bias, **_facts(kernel)}
+            for cell, kernel in zip(cells, kernels, strict=True)
+        ],
+        "assumptions": list(model.assumptions),
+    }
+    return kernels[0], sections, facts
+
+
+def _facts(kernel: KernelShape) -> dict[str, Any]:
     return {
         "inputs": kernel.inputs,
         "units": kernel.units,
         "kernel": [kernel.rows, kernel.columns],
         "bias": [kernel.columns],
         "numbers": {"kernel": kernel.numbers, "bias": kernel.columns, "total": kernel.numbers + kernel.columns},
-        "forget_bias": {"default": 1.0, "stored": False},
         "rows": {source: _ends(kernel.rows_of(source)) for source in ("x", "h")},
         "columns": {gate: _ends(kernel.columns_of(gate)) for gate in ("i", "j", "f", "o")},
-        "readings": [{"arrangement": reading.arrangement, **asdict(reading.kernel)} for reading in read_as],
     }
+
+
+def _reading(reading: Reading) -> dict[str, Any]:
+    return {"arrangement": reading.arrangement, "inputs": reading.kernel.inputs, "units": reading.kernel.units}
 
 
 def _ends(indices: range) -> list[int]:

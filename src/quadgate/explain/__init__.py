@@ -5,7 +5,7 @@ Everything here returns data or text; nothing prints.
 
 from quadgate.explain.drawing import draw
 from quadgate.explain.kernel_shape import KernelShape, Reading, parse_shape, readings
-from quadgate.explain.page import explain_kernel, explain_others, explain_reading
+from quadgate.explain.page import explain_cell, explain_kernel, explain_others, explain_reading, kernel_of
 from quadgate.explain.texts import LANGUAGES
 from quadgate.explain.trace import Trace, trace, trace_text
 
@@ -15,9 +15,11 @@ __all__ = [
     "Reading",
     "Trace",
     "draw",
+    "explain_cell",
     "explain_kernel",
     "explain_others",
     "explain_reading",
+    "kernel_of",
     "parse_shape",
     "readings",
     "trace",

@@ -15,11 +15,12 @@ LARGEST = 10**7
 
 @dataclass(frozen=True)
 class KernelShape:
-    """The sizes of one LSTM layer, and where each part of its `kernel [C+H, 4H]` lies.
+    """The sizes of one LSTM layer, and where each part of its `kernel [C+P, 4H]` lies; P is H without a projection.
 
     Attributes:
         inputs: C, the numbers that arrive at each step.
-        units: H, the numbers that the layer remembers and feeds back.
+        units: H, the numbers that the layer remembers.
+        projected: P, the numbers that it feeds back, where a projection makes them another number than H.
 
     Raises:
         InputError: a size is below 1 or above `LARGEST`.
@@ -33,16 +34,22 @@ class KernelShape:
 
     inputs: int
     units: int
+    projected: int | None = None
 
     def __post_init__(self) -> None:
-        for name, size in (("inputs", self.inputs), ("units", self.units)):
+        for name, size in (("inputs", self.inputs), ("units", self.units), ("projected", self.state_width)):
             if not 1 <= size <= LARGEST:
                 raise InputError(f"{name}: found {size}, expected a number from 1 to {LARGEST:,}")
 
     @property
+    def state_width(self) -> int:
+        """P, the width of the fed-back state h: the projection's, else H."""
+        return self.units if self.projected is None else self.projected
+
+    @property
     def rows(self) -> int:
-        """C+H: one row for each number that is multiplied."""
-        return self.inputs + self.units
+        """C+P: one row for each number that is multiplied."""
+        return self.inputs + self.state_width
 
     @property
     def columns(self) -> int:
@@ -117,8 +124,8 @@ def readings(rows: int, columns: int) -> tuple[Reading, ...]:
 
     >>> [(r.arrangement, r.kernel.inputs, r.kernel.units) for r in readings(76, 256)][:2]
     [('stacked', 12, 64), ('input', 76, 64)]
-    >>> readings(256, 12)[0]
-    Reading(arrangement='input_transposed', kernel=KernelShape(inputs=12, units=64))
+    >>> readings(256, 12)[0].arrangement
+    'input_transposed'
     """
     if min(rows, columns) < 1:
         raise InputError(f"shape ({rows}, {columns}): expected at least one row and one column")

@@ -30,6 +30,9 @@ class Texts:
     bias: str
     forget_bias: str
     page: str
+    cell: str
+    projection: str
+    peepholes: str
     found_as: Mapping[Arrangement, str]
     could_be_recurrent: str
     others: str
@@ -48,6 +51,7 @@ class Texts:
             "units": self.units[kernel.units > 1].format(kernel.units),
             "C": kernel.inputs,
             "H": kernel.units,
+            "P": kernel.state_width,
             "rows": kernel.rows,
             "columns": kernel.columns,
             "numbers": kernel.numbers,

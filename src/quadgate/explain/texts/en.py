@@ -8,10 +8,10 @@ TEXTS = Texts(
     inputs=("{} input", "{} inputs"),
     units=("{} unit", "{} units"),
     row_numbers=("row {}", "rows {}"),
-    arithmetic="({inputs} + {H} hidden) x (4 gates x {units}) = {rows} x {columns} = {numbers:,}",
+    arithmetic="({inputs} + {P} hidden) x (4 gates x {units}) = {rows} x {columns} = {numbers:,}",
     gates={"i": "input gate", "j": "candidate", "f": "forget gate", "o": "output gate"},
     x_rows="x: {inputs}",
-    h_rows="h: {H} hidden",
+    h_rows="h: {P} hidden",
     bias="bias ({columns},)",
     forget_bias="forget_bias is added here, while running, not stored",
     page="""\
@@ -24,7 +24,7 @@ kernel ({rows}, {columns}): an LSTM layer with {inputs} and {units}
 WHY {rows} ROWS: x and h are stacked
 
 At every step the layer reads two vectors: the input x ({inputs}) and its own previous
-output h ({units}). Laid end to end they are {C} + {H} = {rows} numbers, and each number
+output h ({P} numbers). Laid end to end they are {C} + {P} = {rows} numbers, and each
 has one row of weights. The rows of x lie above the rows of h, so one
 product does the work of two and gives the same sum:
 
@@ -63,6 +63,21 @@ ONE BLOCK in NumPy
   W_xf = kernel[:{C}, {f_start}:{f_end}]      from the inputs to the forget gate
   W_hf = kernel[{C}:, {f_start}:{f_end}]      from the hidden state to the forget gate
   W_i, W_j, W_f, W_o = np.split(kernel, 4, axis=1)
+""",
+    cell="""\
+{name}
+
+  {arithmetic}
+
+{drawing}
+
+  forget_bias is {forget_bias}
+""",
+    projection="""\
+  projection ({H}, {P}): h' = (sigmoid(o) * tanh(c')) @ projection
+""",
+    peepholes="""\
+  peepholes: i, f and o see the memory too, each through a vector ({H},)
 """,
     found_as={
         "stacked": "",

@@ -8,10 +8,10 @@ TEXTS = Texts(
     inputs=("{} 个输入", "{} 个输入"),
     units=("{} 个单元", "{} 个单元"),
     row_numbers=("第 {} 行", "第 {} 行"),
-    arithmetic="({inputs} + {H} 个隐藏值) x (4 个门 x {units}) = {rows} x {columns} = {numbers:,}",
+    arithmetic="({inputs} + {P} 个隐藏值) x (4 个门 x {units}) = {rows} x {columns} = {numbers:,}",
     gates={"i": "输入门", "j": "候选值", "f": "遗忘门", "o": "输出门"},
     x_rows="x：{inputs}",
-    h_rows="h：{H} 个隐藏值",
+    h_rows="h：{P} 个隐藏值",
     bias="偏置 ({columns},)",
     forget_bias="forget_bias 在运行时加到这里，并不保存",
     page="""\
@@ -23,8 +23,8 @@ kernel ({rows}, {columns})：一个有 {inputs}、{units}的 LSTM 层
 
 【为什么是 {rows} 行：x 和 h 叠在一起】
 
-每一步，这一层读入两个向量：输入 x（{C} 个数）和它自己上一步的输出 h（{H} 个数）。
-首尾相接，共 {C} + {H} = {rows} 个数，每个数对应一行权重。x 的行在上，h 的行在下，
+每一步，这一层读入两个向量：输入 x（{C} 个数）和它自己上一步的输出 h（{P} 个数）。
+首尾相接，共 {C} + {P} = {rows} 个数，每个数对应一行权重。x 的行在上，h 的行在下，
 于是一次矩阵乘法就做完了两次的事，得到的和完全一样：
 
   [x, h] @ kernel  =  x @ W_x + h @ W_h
@@ -59,6 +59,21 @@ kernel ({rows}, {columns})：一个有 {inputs}、{units}的 LSTM 层
   W_xf = kernel[:{C}, {f_start}:{f_end}]      从输入到遗忘门
   W_hf = kernel[{C}:, {f_start}:{f_end}]      从隐藏状态到遗忘门
   W_i, W_j, W_f, W_o = np.split(kernel, 4, axis=1)
+""",
+    cell="""\
+{name}
+
+  {arithmetic}
+
+{drawing}
+
+  forget_bias 为 {forget_bias}
+""",
+    projection="""\
+  投影 ({H}, {P})：h' = (sigmoid(o) * tanh(c')) @ projection
+""",
+    peepholes="""\
+  窥视孔：i、f、o 还各通过一个向量 ({H},) 看到记忆
 """,
     found_as={
         "stacked": "",
