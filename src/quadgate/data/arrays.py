@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from io import BufferedReader
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +19,22 @@ Array = NDArray[Any]
 Axes = Literal["NTC", "NCT"]
 _AXES = {"NTC": "cases x steps x channels", "NCT": "cases x channels x steps"}
 _OTHER = {"NTC": "NCT", "NCT": "NTC"}
+_MAGIC = b"\x93NUMPY"
+# What NumPy, zipfile and zlib raise on bytes that are not what they should be.
+_DAMAGE = (
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def from_arrays(
@@ -80,19 +99,20 @@ def read_npz(path: Path, axes: Axes | None = None, channels: int | None = None, 
         FileFormatError: the file is damaged, has no `X`, or holds Python objects.
         InputError: see `from_arrays`.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FileFormatError(f"{path}: found a single array, expected an .npz archive; rename it to .npy")
+    with _opened(path) as file:
+        if file.peek(len(_MAGIC)).startswith(_MAGIC):
+            raise FileFormatError(f"{path}: found a single array, expected an .npz archive; rename it to .npy")
+        try:
+            archive = np.load(file, allow_pickle=False)
             spelled = {name.lower(): name for name in archive.files}
             groups_name = "groups" if group is None else group.lower()
             wanted = {"x", "y", "lengths", groups_name} & spelled.keys()
-            if "x" not in wanted or (group is not None and groups_name not in wanted):
-                lacking = "X" if "x" not in wanted else repr(group)
-                raise FileFormatError(f"{path}: found no array {lacking}; {suggest(lacking, archive.files)}")
             arrays = {name: archive[spelled[name]] for name in sorted(wanted)}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
+        except _DAMAGE as error:
+            raise _unreadable(path, error) from error
+    if "x" not in arrays or (group is not None and groups_name not in arrays):
+        lacking = "X" if "x" not in arrays else group
+        raise FileFormatError(f"{path}: found no array {lacking!r}; {suggest(str(lacking), spelled.values())}")
     data = from_arrays(
         arrays["x"],
         arrays.get("y"),
@@ -226,24 +246,31 @@ def _numbers(values: ArrayLike, source: str) -> Array:
     return found
 
 
-def _load_npy(path: Path) -> Array:
+def _opened(path: Path) -> BufferedReader:
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header cannot ask for more than is there
-    except (OSError, ValueError, EOFError) as error:
-        raise _unreadable(path, error) from error
-    if not isinstance(loaded, np.ndarray):
-        loaded.close()
+        return path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror})") from error
+
+
+def _load_npy(path: Path) -> Array:
+    with _opened(path) as file:
+        found = file.read(len(_MAGIC))
+    if found.startswith(b"PK"):
         raise FileFormatError(f"{path}: found an .npz archive, expected a single array; rename it to .npz")
-    return loaded
+    if found != _MAGIC:
+        raise FileFormatError(f"{path}: damaged, or no NumPy file: found {found!r} at its beginning")
+    try:
+        return np.asarray(
+            np.load(path, mmap_mode="r", allow_pickle=False)
+        )  # a header cannot ask for more than is there
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: BaseException) -> InputError:
-    """Say in one line why NumPy could not load `path`; an error that is one already passes unchanged."""
-    if isinstance(error, InputError):
-        return error
-    if isinstance(error, OSError) and error.strerror:
-        return InputError(f"{path}: cannot be opened ({error.strerror})")
-    if "allow_pickle" in str(error) or "Python objects" in str(error):
+def _unreadable(path: Path, error: BaseException) -> FileFormatError:
+    """Say in one line why NumPy could not load `path`."""
+    if "Python objects" in str(error) or "Object arrays" in str(error):
         return FileFormatError(
             f"{path}: found Python objects, which loading could run as code, expected plain numbers or text; save "
             "labels with y.astype(str), and series of unequal length with np.savez(path, X=padded, y=y, lengths=...)"

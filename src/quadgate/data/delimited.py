@@ -134,19 +134,16 @@ def _delimiter_of(lines: list[str]) -> str:
 
 
 def _without_empty_ends(path: Path, numbered: list[tuple[int, str]], delimiter: str) -> tuple[list[str], int]:
-    """Cut a delimiter that ends a row with as many values as the others have; return the rows and their width."""
-    lines = [line for _, line in numbered]
-    if delimiter != " " and sum(line.endswith(delimiter) for line in lines[1:]) == len(lines[1:]) > 0:
-        lines = [line.removesuffix(delimiter) for line in lines]
-    widths = [len(_fields(line, delimiter)) for line in lines]
-    width = Counter(widths[1:] or widths).most_common(1)[0][0]
-    for index, found in enumerate(widths):
-        if found == width + 1 and lines[index].endswith(delimiter):
-            lines[index] = lines[index].removesuffix(delimiter)
-        elif found != width:
+    """Cut a delimiter that ends a row after as many values as the first row has; return the rows and their width."""
+    width = len(_fields(numbered[0][1].removesuffix(delimiter), delimiter))
+    lines = []
+    for number, line in numbered:
+        found = len(_fields(line, delimiter))
+        if found != width and not (found == width + 1 and line.endswith(delimiter)):
             raise FileFormatError(
-                f"{path}, line {numbered[index][0]}: found {found} fields, expected {width} as in the others"
+                f"{path}, line {number}: found {found} fields, expected {width} as in line {numbered[0][0]}"
             )
+        lines.append(line if found == width else line.removesuffix(delimiter))
     return lines, width
 
 

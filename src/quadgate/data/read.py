@@ -11,7 +11,7 @@ from quadgate.data.columns import Columns
 from quadgate.data.folders import read_folder
 from quadgate.data.sequences import Dataset, Sequences
 from quadgate.data.table import PARQUET, read_table
-from quadgate.data.ts import read_ts, test_file_of
+from quadgate.data.ts import find_test_part, read_ts
 from quadgate.errors import InputError
 
 TEXT = (".csv", ".tsv", ".txt")
@@ -137,7 +137,7 @@ def _read_arrays(x: Path, y: Path | None, given: dict[str, Any]) -> Dataset:
 
 
 def _read_ts_pair(path: Path) -> Dataset:
-    beside = test_file_of(path)
+    beside = find_test_part(path)
     train = read_ts(path)
     if beside is None:
         return Dataset(train, how=(f"{path.name}: a .ts file, through aeon",))

@@ -189,11 +189,14 @@ def _in_time(
     """Return the order of rows by case and then by time, and a line that tells it."""
     pandas = require("pandas", f"{source} (a table)")
     try:
-        when = (column if column.dtype.kind in "iufM" else pandas.to_datetime(column)).to_numpy()
+        when = column if column.dtype.kind in "iuf" else _as_dates(pandas, column)
     except ValueError as error:
         raise InputError(
-            f"{source}: found {column.iloc[0]!r} in the column {time!r}, expected numbers or dates"
+            f"{source}: found {str(column.iloc[0])!r} in the column {time!r}, expected numbers or dates such as 2024-01-31"
         ) from error
+    if when.isna().any():
+        raise InputError(f"{source}, row {int(np.argmax(when.isna())) + 1}: found no time in the column {time!r}")
+    when = when.to_numpy()
     sorted_order = np.lexsort((when, codes))
     same = (np.diff(codes[sorted_order]) == 0) & (np.diff(when[sorted_order]) == np.zeros((), np.diff(when).dtype))
     if same.any():
@@ -206,6 +209,11 @@ def _in_time(
     return sorted_order, f"time: column {time!r}, no channel{moved}"
 
 
+def _as_dates(pandas: Any, column: pd.Series[Any]) -> pd.Series[Any]:
+    dates: pd.Series[Any] = pandas.to_datetime(column, format="ISO8601", utc=True).dt.tz_localize(None)
+    return dates
+
+
 def _rises(values: Array, bounds: Array) -> bool:
     """Tell whether values rise strictly within every case, with three steps or more in one of them."""
     if values.dtype.kind not in "iuf" or len(values) < 3:
@@ -216,15 +224,17 @@ def _rises(values: Array, bounds: Array) -> bool:
 
 
 def _numbers(column: pd.Series[Any], name: str, source: str) -> NDArray[np.float64]:
-    if column.dtype.kind in "biuf":
-        return column.to_numpy(dtype=np.float64)
     pandas = require("pandas", f"{source} (a table)")
-    wrong = pandas.to_numeric(column, errors="coerce").isna().to_numpy()
-    place = int(np.argmax(wrong))
-    raise InputError(
-        f"{source}, row {place + 1}, column {name!r}: found {str(column.iloc[place])!r}, expected a number; "
-        "name the column with --case, --time, --label or --group if it is no channel"
-    )
+    numeric = pandas.to_numeric(column, errors="coerce")
+    wrong = (numeric.isna() & column.notna()).to_numpy()
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise InputError(
+            f"{source}, row {place + 1}, column {name!r}: found {str(column.iloc[place])!r}, expected a number; "
+            "name the column with --case, --time, --label or --group if it is no channel"
+        )
+    values: NDArray[np.float64] = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
 
 
 def _one_each(values: Array | None, order: Array, bounds: Array, names: Array, what: str, source: str) -> Array | None:

@@ -10,7 +10,8 @@ from quadgate.errors import FileFormatError, InputError
 def read_text(path: Path) -> tuple[str, str]:
     """Return the text of `path` with newlines as line ends, and the encoding it was read in.
 
-    UTF-8 (with or without a byte-order mark), else GBK; UTF-16 where its byte-order mark says so.
+    UTF-8 (with or without a byte-order mark), else GBK; UTF-16 where its byte-order mark says so. GBK whose every
+    character happens to be valid UTF-8 (a rare one: two bytes such as D6 B5) is read as UTF-8.
 
     Raises:
         InputError: the file cannot be opened.

@@ -52,7 +52,7 @@ def read_ts(path: Path) -> Sequences:
     )
 
 
-def test_file_of(path: Path) -> Path | None:
+def find_test_part(path: Path) -> Path | None:
     """Return the `NAME_TEST.ts` beside a `NAME_TRAIN.ts`, or None where there is none."""
     name = path.name
     if not re.search(r"(?i)_train\.ts$", name):
