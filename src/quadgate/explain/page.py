@@ -47,6 +47,7 @@ def explain_cell(cell: Cell, language: str = "en") -> str:
     kernel = kernel_of(cell)
     sizes = said.sizes(kernel)
     text = said.cell.format(
+        **sizes,
         name=cell.kernel,
         arithmetic=said.arithmetic.format(**sizes),
         drawing=draw(kernel, language),

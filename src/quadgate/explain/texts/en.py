@@ -72,6 +72,7 @@ ONE BLOCK in NumPy
 {drawing}
 
   forget_bias is {forget_bias}
+  what each block does: quadgate explain --inputs {C} --units {H}
 """,
     projection="""\
   projection ({H}, {P}): h' = (sigmoid(o) * tanh(c')) @ projection

@@ -68,6 +68,7 @@ kernel ({rows}, {columns})：一个有 {inputs}、{units}的 LSTM 层
 {drawing}
 
   forget_bias 为 {forget_bias}
+  每一块的作用：quadgate explain --inputs {C} --units {H} --lang zh
 """,
     projection="""\
   投影 ({H}, {P})：h' = (sigmoid(o) * tanh(c')) @ projection
