@@ -229,3 +229,8 @@ def test_blocks_run_one_after_another_in_one_folder(tmp_path):
     assert (first.slow, second.slow) == (False, True)
     check(first, tmp_path)
     check(second, tmp_path)
+
+
+def test_make_demo_is_run_as_its_recipe():
+    assert _recipe("make demo").startswith("quadgate train ")
+    assert _recipe("make test") is None
