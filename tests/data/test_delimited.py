@@ -40,6 +40,8 @@ def test_the_numbers_do_not_depend_on_how_they_are_written(
     [
         ("time,a,b\n0,1,2\n", ("time", "a", "b")),
         ("label,0,1\nup,1,2\n", ("label", "0", "1")),
+        ("0,1,label\n1,2,up\n", ("0", "1", "label")),
+        ("1,2,step\n3,4,step\n", None),
         ("kind,0,1\n3,1,2\n", ("kind", "0", "1")),
         ("up,1,2\ndown,3,4\n", None),
         ("1,2\n3,4\n", None),

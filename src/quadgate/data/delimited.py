@@ -84,8 +84,8 @@ def read_delimited(path: Path, known_names: Collection[str]) -> Delimited:
     """Find the form of a delimited file.
 
     Comment lines begin with `#`, `%` or `//`; the last one that has a name for each column is the header where
-    no header line follows. A line is a header if no field of it is a number, if a column is a number in the next line
-    and not in it, or if its first field is one of `known_names`.
+    no header line follows. A line is a header if none of its fields is a number, or if one of text stands above a
+    number, or is one of `known_names` and is not repeated below.
 
     Raises:
         FileFormatError: no rows, or a row with more or fewer fields than the others.
@@ -157,11 +157,12 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _is_header(first: list[str], second: list[str] | None, known_names: Collection[str]) -> bool:
     numbers = [_is_number(field) for field in first]
-    if not any(numbers) or first[0].lower() in known_names:
-        return True
-    if second is None:
-        return False
-    return any(not number and _is_number(below) for number, below in zip(numbers, second, strict=True))
+    if not any(numbers) or second is None:
+        return not any(numbers)
+    return any(
+        not number and (_is_number(below) or (field.lower() in known_names and field != below))
+        for field, number, below in zip(first, numbers, second, strict=True)
+    )
 
 
 def _is_number(field: str) -> bool:

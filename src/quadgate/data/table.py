@@ -99,7 +99,7 @@ def from_long(frame: pd.DataFrame, roles: Columns, cases: Array, source: str, la
     if not columns:
         raise InputError(f"{source}: found no column of a channel, expected at least one")
     how.append(f"channels: {', '.join(map(str, columns))}")
-    values = np.column_stack([_numbers(frame[name], name, source) for name in columns])[order]
+    values = _numbers(frame, columns, source)[order]
     if labels is None and roles.label is not None:
         labels = frame[roles.label].to_numpy()
         how.append(f"labels: column {roles.label!r}")
@@ -145,7 +145,7 @@ def _from_wide(frame: pd.DataFrame, roles: Columns, channels: int, axes: Axes | 
             f"{source}: found {len(columns)} values in a row, one more than {channels} channels divide; if one "
             f"is the label, name it: --label '{columns[0]}' or --label '{columns[-1]}'"
         )
-    values = np.column_stack([_numbers(frame[name], name, source) for name in columns])
+    values = _numbers(frame, columns, source)
     named_axes, channel_names = _layout_of_names(columns, channels)
     cut, told = unfold(values, channels, axes or named_axes, source)
     how = [told + (", as the names of the columns say" if named_axes and not axes else "")]
@@ -189,14 +189,15 @@ def _in_time(
     """Return the order of rows by case and then by time, and a line that tells it."""
     pandas = require("pandas", f"{source} (a table)")
     try:
-        when = column if column.dtype.kind in "iuf" else _as_dates(pandas, column)
+        times = column if column.dtype.kind in "iuf" else _as_dates(pandas, column)
     except ValueError as error:
         raise InputError(
-            f"{source}: found {str(column.iloc[0])!r} in the column {time!r}, expected numbers or dates such as 2024-01-31"
+            f"{source}: found {str(column.iloc[0])!r} in the column {time!r}, "
+            "expected numbers or dates such as 2024-01-31"
         ) from error
-    if when.isna().any():
-        raise InputError(f"{source}, row {int(np.argmax(when.isna())) + 1}: found no time in the column {time!r}")
-    when = when.to_numpy()
+    if times.isna().any():
+        raise InputError(f"{source}, row {int(np.argmax(times.isna())) + 1}: found no time in the column {time!r}")
+    when = times.to_numpy()
     sorted_order = np.lexsort((when, codes))
     same = (np.diff(codes[sorted_order]) == 0) & (np.diff(when[sorted_order]) == np.zeros((), np.diff(when).dtype))
     if same.any():
@@ -223,18 +224,22 @@ def _rises(values: Array, bounds: Array) -> bool:
     return bool(rise.all()) and int(np.diff(np.concatenate([[0], bounds, [len(values)]])).max()) >= 3
 
 
-def _numbers(column: pd.Series[Any], name: str, source: str) -> NDArray[np.float64]:
+def _numbers(frame: pd.DataFrame, columns: list[str], source: str) -> NDArray[np.float64]:
+    """Return `[rows, columns]`; a missing value is NaN, and refused later by its case and step."""
     pandas = require("pandas", f"{source} (a table)")
-    numeric = pandas.to_numeric(column, errors="coerce")
-    wrong = (numeric.isna() & column.notna()).to_numpy()
-    if wrong.any():
-        place = int(np.argmax(wrong))
-        raise InputError(
-            f"{source}, row {place + 1}, column {name!r}: found {str(column.iloc[place])!r}, expected a number; "
-            "name the column with --case, --time, --label or --group if it is no channel"
-        )
-    values: NDArray[np.float64] = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
-    return values
+    chosen = frame[columns]
+    for name in [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "biuf"]:
+        numeric = pandas.to_numeric(chosen[name], errors="coerce")
+        wrong = (numeric.isna() & chosen[name].notna()).to_numpy()
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            found = str(chosen[name].iloc[place])
+            raise InputError(
+                f"{source}, row {place + 1}, column {name!r}: found {found!r}, expected a number; name the column "
+                " with --case, --time, --label or --group if it is no channel"
+            )
+        chosen = chosen.assign(**{str(name): numeric})
+    return chosen.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _one_each(values: Array | None, order: Array, bounds: Array, names: Array, what: str, source: str) -> Array | None:
