@@ -10,6 +10,14 @@ from quadgate.model.run_folder import WEIGHTS, load_weights, save_weights
 
 SUPPORTED = "a run folder, its model.safetensors, or the prefix of a TensorFlow 1 checkpoint (PREFIX.index)"
 
+MAGICS = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes",
+    b"PK\x03\x04": "a zip archive, as PyTorch and Keras 3 write",
+    b"\x80": "a pickle",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x08": "a protocol buffer, as ONNX and TensorFlow graphs are",
+}
+
 
 def load(path: str | Path) -> Model:
     """Load a model; nothing in a file is ever run.
@@ -21,12 +29,36 @@ def load(path: str | Path) -> Model:
     Raises:
         FileFormatError: there is no such file, it is damaged, or of another format; says what was found.
     """
+    from quadgate.formats.tensorflow_checkpoint import find_checkpoint, read
+
     path = Path(path)
     if (path / WEIGHTS).is_file():
         return load_weights(path / WEIGHTS)
-    if not path.is_file():
-        raise FileFormatError(f"{path}: not found, expected {SUPPORTED}")
-    return load_weights(path)
+    prefix = find_checkpoint(path)
+    if prefix is not None:
+        return read(prefix)
+    if path.is_file() and _looks_like_safetensors(path):
+        return load_weights(path)
+    raise FileFormatError(f"{path}: {_found(path)}, expected {SUPPORTED}")
+
+
+def _looks_like_safetensors(path: Path) -> bool:
+    """Whether the file has that ending, or begins with a length and a JSON object."""
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+
+
+def _found(path: Path) -> str:
+    """Say what is there instead of a model."""
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+        return f"found a folder with {', '.join(names[:5]) or 'nothing in it'}{', ...' if len(names) > 5 else ''}"
+    if not path.exists():
+        return "not found"
+    with path.open("rb") as file:
+        start = file.read(8)
+    kind = next((name for magic, name in MAGICS.items() if start.startswith(magic)), None)
+    return f"found {kind or 'a file of another kind'} (it begins with {start.hex(' ') or 'nothing'})"
 
 
 def save(model: Model, path: str | Path) -> None:
