@@ -3,10 +3,20 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "arrays.h"
+#include "peak.h"
 #include "processor.h"
+
+namespace nb = nanobind;
+
+// threadpoolctl knows our library among those of the process by this symbol.
+extern "C" __attribute__((visibility("default"))) int quadgate_kernels_version() { return 1; }
 
 NB_MODULE(_native, module) {
   module.doc() = "Compiled kernels of quadgate.";
+  quadgate::binding::register_refusals();
   module.def("instruction_sets", &quadgate::instruction_sets,
              "The instruction sets that this processor has, best first.");
+  module.def("fma_peak", &quadgate::fma_peak, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
+             "Floating-point operations per second of fused multiply-adds alone.");
 }
