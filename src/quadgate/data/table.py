@@ -236,7 +236,7 @@ def _numbers(frame: pd.DataFrame, columns: list[str], source: str) -> NDArray[np
             found = str(chosen[name].iloc[place])
             raise InputError(
                 f"{source}, row {place + 1}, column {name!r}: found {found!r}, expected a number; name the column "
-                " with --case, --time, --label or --group if it is no channel"
+                "with --case, --time, --label or --group if it is no channel"
             )
         chosen = chosen.assign(**{str(name): numeric})
     return chosen.to_numpy(dtype=np.float64, na_value=np.nan)
