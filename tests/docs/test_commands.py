@@ -116,7 +116,7 @@ def _check_command(command, expected, line, folder):
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     )
     told = f"line {line}: $ {command}\n"
     assert run.returncode == 0, f"{told}exit code {run.returncode}\n{run.stdout}"
@@ -133,7 +133,7 @@ def _check_python(block, folder):
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     )
     script.unlink()
     assert run.returncode == 0, f"line {block.line}:\n{run.stdout}"
