@@ -9,6 +9,7 @@ import typer
 from quadgate import __version__
 from quadgate.cli.doctor import doctor
 from quadgate.cli.explain import explain
+from quadgate.cli.summary import summary
 
 app = typer.Typer(
     name="quadgate",
@@ -34,5 +35,6 @@ def quadgate(
     """Train, explain, convert, speed up and stream LSTM sequence models."""
 
 
+app.command()(summary)
 app.command()(explain)
 app.command()(doctor)

@@ -144,6 +144,7 @@ class Model:
             InputError: `x`, `lengths`, `state` or `output` do not fit the model; says what to do.
         """
         output = self._choose(output)
+        self._check_chain()
         x, steps = accept(x, lengths, self.inputs)
         values = x.astype(np.float32) if self.scaling is None else self.scaling.apply(x)
         if self.scaling is not None and steps is not None:
@@ -161,6 +162,17 @@ class Model:
         features = pool(values, top, steps, self.head.pool, query)
         logits = dense(features, self.variables[self.head.weights], self.variables[self.head.biases])
         return softmax(logits) if output == "probabilities" else logits, tuple(final)
+
+    def _check_chain(self) -> None:
+        width = self.inputs
+        for k, layer in enumerate(self.cells):
+            for cell in layer:
+                if cell.inputs != width:
+                    raise InputError(
+                        f"{self.source or 'model'}: {cell.kernel} reads {cell.inputs} numbers, layer {k - 1} gives "
+                        f"{width}: these layers are not one chain and cannot be run as one network"
+                    )
+            width = sum(cell.state_width for cell in layer)
 
     def _choose(self, output: str | None) -> str:
         if output is None:

@@ -8,7 +8,7 @@ Polynomials are written reflected, the highest power in the lowest bit.
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ POLYNOMIAL = 0x82F63B78
 LANES = 2048
 BLOCK = 4 << 20  # bytes that are worked on at a time
 
-Words = NDArray[np.uint32]
+Words = NDArray[Any]
 Polynomials = TypeVar("Polynomials", int, Words)
 
 
@@ -50,7 +50,7 @@ def masked(crc: int) -> int:
 def _advance(lanes: Words) -> Words:
     """Return the remainder of each lane `[LANES, words]`, started from zero."""
     low, high = _half_tables()
-    state = np.zeros(len(lanes), np.uint32)
+    state: Words = np.zeros(len(lanes), np.uint32)
     for word in np.ascontiguousarray(lanes.T):
         state ^= word
         state = low.take(state & 0xFFFF, mode="clip") ^ high.take(state >> 16, mode="clip")  # take: faster than [...]
@@ -98,4 +98,4 @@ def _half_tables() -> tuple[Words, Words]:
     """Return what the lower and the upper 16 bits of a state become after four bytes."""
     half = np.arange(1 << 16, dtype=np.uint32)
     power = _power(32)
-    return _times(power, half), _times(power, half << 16)
+    return _times(power, half), _times(power, half << np.uint32(16))

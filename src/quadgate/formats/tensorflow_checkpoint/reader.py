@@ -83,7 +83,8 @@ def read(prefix: Path) -> Model:
             reasons[name] = reason
     variables = Variables(kept)
     shapes = {name: one.shape for name, one in kept.items()}
-    cells = arrange(find_cells(shapes))
+    found = find_cells(shapes)
+    cells = arrange(found)
     if not cells:
         names = ", ".join(list(contents.tensors)[:3]) or "none"
         raise FileFormatError(
@@ -93,6 +94,8 @@ def read(prefix: Path) -> Model:
     settled = {cell.kernel: _settle(cell, graph) for layer in cells for cell in layer}
     assumptions = [] if all(settled.values()) else _assume(cells, settled, "graph" if graph else "checkpoint")
     cells = tuple(tuple(settled[cell.kernel] or cell for cell in layer) for layer in cells)
+    if len({one.group for one in found}) > 1:
+        assumptions.append("the layers of different scopes follow each other (assumed: in the file's order)")
     head = find_head(shapes, cells)
     if head is not None:
         assumptions.append(f"{head.weights} reads the last output (assumed: a checkpoint does not hold it)")

@@ -85,7 +85,8 @@ def _read_list(data: Buffer, place: str) -> dict[str, Described]:
         for inner, tensor in fields(message(meta, place), place) if field == 1 else ():
             if inner != 1:
                 continue
-            name, shape, dtype = "", (), 0
+            name, dtype = "", 0
+            shape: tuple[int, ...] = ()
             for index, value in fields(message(tensor, place), place):
                 if index == 1:
                     name = text(value, place)

@@ -1,0 +1,108 @@
+"""`quadgate summary`: the variables of a file, the arithmetic of its layers, and what was taken for granted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quadgate.model import Cell, Model, load
+
+
+def summary(
+    file: Annotated[Path, typer.Argument(help="A run folder, a model.safetensors or a TensorFlow 1 checkpoint.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the table of a model's variables and where each layer's numbers come from."""
+    model = load(file)
+    if as_json:
+        typer.echo(json.dumps(_facts(model), indent=2))
+        return
+    _print_table(model)
+    for cell in (cell for layer in model.cells for cell in layer):
+        typer.echo(f"\n{cell.kernel}\n  {_arithmetic(cell)}\n  {_how_it_runs(cell)}")
+    _print_list("scaling", [] if model.scaling is None else ["each channel is scaled first, as in training"])
+    _print_list("assumed", model.assumptions)
+    _print_list("left out", _gathered(model.left_out))
+
+
+def _print_table(model: Model) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = model.summary()
+    table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    table.add_column("variable", "total", overflow="fold")
+    table.add_column("shape", no_wrap=True)
+    table.add_column("numbers", str(rows.total), justify="right", no_wrap=True)
+    for row in rows.rows:
+        table.add_row(row.name, str(row.shape), str(row.count))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _arithmetic(cell: Cell) -> str:
+    """Return `(12 inputs + 64 hidden) x (4 gates x 64 units) = 76 x 256 = 19,456`."""
+    C, H, P = cell.inputs, cell.units, cell.state_width
+    fed_back = "hidden" if cell.projection is None else "projected"
+    return f"({C} inputs + {P} {fed_back}) x (4 gates x {H} units) = {C + P} x {4 * H} = {(C + P) * 4 * H:,}"
+
+
+def _how_it_runs(cell: Cell) -> str:
+    """Say what is in no variable: the forget bias, and options where there are any."""
+    activations = f"{cell.activations.cell} and {cell.activations.output}"
+    options = {
+        "read backward": cell.reverse,
+        "with peepholes": cell.peepholes is not None,
+        f"projected to {cell.state_width}": cell.projection is not None,
+        f"cell state clipped at {cell.cell_clip}": cell.cell_clip is not None,
+        f"projection clipped at {cell.projection_clip}": cell.projection_clip is not None,
+        f"activations {activations}": activations != "tanh and tanh",
+    }
+    return ", ".join(
+        [f"forget bias {cell.forget_bias} added while running", *(name for name, on in options.items() if on)]
+    )
+
+
+def _gathered(left_out: tuple[str, ...]) -> list[str]:
+    """Put variables that were left out for the same reason on one line: how many, and the first."""
+    reasons = Counter(line.partition(": ")[2] for line in left_out)
+    first = {line.partition(": ")[2]: line.partition(": ")[0] for line in reversed(left_out)}
+    return [f"{first[reason]}{f' and {n - 1} more' if n > 1 else ''}: {reason}" for reason, n in reasons.items()]
+
+
+def _print_list(title: str, lines: list[str] | tuple[str, ...]) -> None:
+    if lines:
+        typer.echo(f"\n{title}\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _facts(model: Model) -> dict[str, Any]:
+    table = model.summary()
+    return {
+        "source": model.source,
+        "variables": [{"name": row.name, "shape": row.shape, "count": row.count} for row in table.rows],
+        "total": table.total,
+        "layers": [[_cell_facts(cell) for cell in layer] for layer in model.cells],
+        "classes": model.classes,
+        "labels": model.labels,
+        "channels": model.channels,
+        "assumptions": model.assumptions,
+        "left_out": model.left_out,
+    }
+
+
+def _cell_facts(cell: Cell) -> dict[str, Any]:
+    return {
+        "kernel": cell.kernel,
+        "inputs": cell.inputs,
+        "units": cell.units,
+        "state_width": cell.state_width,
+        "forget_bias": cell.forget_bias,
+        "cell_clip": cell.cell_clip,
+        "projection_clip": cell.projection_clip,
+        "reverse": cell.reverse,
+        "arithmetic": _arithmetic(cell),
+    }
