@@ -1,0 +1,50 @@
+from dataclasses import fields
+
+import pytest
+
+from quadgate.errors import InputError
+from quadgate.training import PRESETS, Settings, preset
+
+
+def test_the_seed_preset_is_one_cell_read_at_its_last_step():
+    seed = preset("seed")
+    assert (seed.units, seed.layers, seed.bidirectional, seed.pool, seed.head) == (64, 1, False, "last", "normal")
+    assert (seed.forget_bias, seed.initializer, seed.dropout, seed.noise) == (1.0, "glorot", 0.0, 0.0)
+    assert preset("default") == Settings() == PRESETS["default"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"pool": "man"}, "pool: found 'man'; did you mean 'mean'?"),
+        ({"initializer": "chorno"}, "initializer: found 'chorno'; did you mean 'chrono'?"),
+        ({"optimizer": "sgd"}, "optimizer: found 'sgd'; known: adam, adamw"),
+        ({"units": 0}, "units: found 0, expected at least 1"),
+        ({"clip": 0.0}, "clip: found 0.0, expected more than 0"),
+        ({"learning_rate": -1.0}, "learning_rate: found -1.0, expected more than 0"),
+        ({"dropout": 1.0}, "dropout: found 1.0, expected 0 or more, below 1"),
+        ({"valid_fraction": 1.0}, "valid_fraction: found 1.0, expected a share between 0 and 1"),
+        ({"seed": -1}, "seed: found -1, expected 0 or more"),
+        ({"learning_rte": 1.0}, "learning_rte: no such setting; did you mean 'learning_rate'?"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(given, text):
+    with pytest.raises(InputError) as caught:
+        Settings().changed(**given)
+    assert str(caught.value) == text
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(InputError, match=r"preset: found 'sed'; did you mean 'seed'\?"):
+        preset("sed")
+
+
+def test_resuming_with_another_setting_is_refused_by_its_name():
+    Settings().check_same(Settings())
+    with pytest.raises(InputError, match="learning_rate: found 0.5, but the run was begun with"):
+        Settings().check_same(Settings(learning_rate=0.5))
+
+
+def test_every_setting_is_documented():
+    for field in fields(Settings):
+        assert f"{field.name}" in Settings.__doc__
