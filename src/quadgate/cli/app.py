@@ -8,8 +8,11 @@ import typer
 
 from quadgate import __version__
 from quadgate.cli.doctor import doctor
+from quadgate.cli.evaluate import evaluate
 from quadgate.cli.explain import explain
+from quadgate.cli.predict import predict
 from quadgate.cli.summary import summary
+from quadgate.cli.train import train
 
 app = typer.Typer(
     name="quadgate",
@@ -35,6 +38,9 @@ def quadgate(
     """Train, explain, convert, speed up and stream LSTM sequence models."""
 
 
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
 app.command()(summary)
 app.command()(explain)
 app.command()(doctor)

@@ -35,8 +35,9 @@ def write_report(run: Run, how: tuple[str, ...], test: Sequences, scores: Scores
         "parameters": run.parameters,
         "reach": {"before": _reach(run.reach_before), "after": _reach(run.reach_after)},
         "training": {
-            "best_epoch": run.best_epoch,
-            "epochs": len(run.history.epochs),
+            "epochs": run.search.epoch,
+            "best_epoch": run.search.best_epoch,
+            "refit": run.settings.refit,
             "seconds": run.history.seconds(),
         },
         "test": scores.as_json(),
@@ -50,14 +51,14 @@ def write_report(run: Run, how: tuple[str, ...], test: Sequences, scores: Scores
 
 def training_lines(run: Run) -> list[str]:
     """Return what there is to say of a training that is over."""
-    epochs = sum(record.stage == "search" for record in run.history.epochs)
+    end = run.search
     lines = [
-        f"trained {run.parameters:,} numbers for {epochs} epochs on {run.fitted_cases:,} cases in "
-        f"{run.history.seconds():.0f} s; the loss on {run.validation_cases:,} others was lowest after {run.best_epoch}"
+        f"trained {run.parameters:,} numbers on {run.fitted_cases:,} cases for {end.epoch} epochs; "
+        f"the loss on {run.validation_cases:,} others was lowest after epoch {end.best_epoch}"
     ]
     if run.settings.refit:
-        lines.append(f"and once more for {run.best_epoch} epochs on all {run.fitted_cases + run.validation_cases:,}")
-    lines.append(f"after training, {run.reach_after.describe()}")
+        lines.append(f"trained anew on all {run.fitted_cases + run.validation_cases:,} cases for {end.epoch} epochs")
+    lines.append(f"training took {run.history.seconds():.1f} s; at its end {run.reach_after.describe()}")
     return lines
 
 

@@ -19,6 +19,7 @@ from quadgate.errors import InputError, QuadgateError
 from quadgate.model import Model, Scaling, save
 from quadgate.modules import SequenceClassifier
 from quadgate.modules.exchange import to_model
+from quadgate.training.checkpoint import Position
 from quadgate.training.history import History
 from quadgate.training.loop import Callback, Examples, Plan, fit
 from quadgate.training.reach import Reach, measure_reach
@@ -42,7 +43,7 @@ class Run:
         settings: how it was trained.
         model: the trained model, as it lies in the folder.
         history: every epoch.
-        best_epoch: of the search, counted from 1.
+        search: where the first fit ended, the one that was stopped by the validation part.
         reach_before, reach_after: how far back the gradient reaches in the untrained and the trained network.
         fitted_cases, validation_cases: how the training part was divided.
     """
@@ -51,7 +52,7 @@ class Run:
     settings: Settings
     model: Model
     history: History
-    best_epoch: int
+    search: Position
     reach_before: Reach
     reach_after: Reach
     fitted_cases: int
@@ -91,7 +92,7 @@ def train(
     """Train a classifier on `sequences`, and leave it in `folder`.
 
     A part is held out to stop by; with `settings.refit` the network is then trained anew on all cases, for the
-    number of epochs that was best. Killed at any moment and called again with `resume`, it ends with the same bits.
+    number of epochs after which that stopped, down the whole slope of the learning rate. Killed at any moment and called again with `resume`, it ends with the same bits.
 
     Args:
         sequences: the training part; nothing else is ever seen.
@@ -116,7 +117,6 @@ def train(
     checkpoints = folder / CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
     history = History(folder / HISTORY)
-    best = 0
 
     def keep() -> Model:
         model = to_model(
@@ -131,10 +131,10 @@ def train(
 
     try:
         search = Plan("search", settings.epochs, checkpoints / "search.safetensors")
-        best = fit(module, learned, valid, settings, search, history, callbacks).best_epoch
+        end = fit(module, learned, valid, settings, search, history, callbacks)
         if settings.refit:
             again = build(settings, every, len(sequences.classes))
-            refit = Plan("refit", best, checkpoints / "refit.safetensors")
+            refit = Plan("refit", end.epoch, checkpoints / "refit.safetensors")
             fit(again, every, None, settings, refit, history, callbacks)
             module = again
     except KeyboardInterrupt:
@@ -149,7 +149,7 @@ def train(
         settings=settings,
         model=keep(),
         history=history,
-        best_epoch=best,
+        search=end,
         reach_before=reach_before,
         reach_after=measure_reach(module, every),
         fitted_cases=len(learned),

@@ -28,7 +28,7 @@ class Settings:
         dropout: share of the pooled features (and of the outputs between layers) that training sets to zero.
         noise: standard deviation of the normal noise that training adds to the scaled input.
         optimizer: `adam`, or `adamw` with `weight_decay` on matrices.
-        learning_rate: the first; it falls along half a cosine to 0 at the last of `epochs` where `decay` is set.
+        learning_rate: the first; it falls along half a cosine to 0 at the last epoch planned where `decay` is set.
         decay: whether the learning rate falls.
         weight_decay: of AdamW.
         label_smoothing: share of the target that is spread over all classes.
@@ -37,7 +37,7 @@ class Settings:
         epochs: at most so many.
         patience: epochs without a lower validation loss after which training stops.
         valid_fraction: share of the training cases that is held out to stop by.
-        refit: whether to train once more on all training cases, for the number of epochs that was best.
+        refit: whether to train once more on all training cases, for as many epochs as it took to stop.
         test_fraction: share of the cases that is held out as test set where the data have none.
         seed: the only source of chance.
 
@@ -56,7 +56,7 @@ class Settings:
     forget_bias: float = 1.0
     head: str = "scaled"
     dropout: float = 0.3
-    noise: float = 0.3
+    noise: float = 0.5
     optimizer: str = "adamw"
     learning_rate: float = 3e-3
     decay: bool = True
