@@ -1,0 +1,226 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import quadgate
+from checkpoint_files import cell_arrays, write_bundle, write_single_file
+from conftest import assert_float32_close
+from quadgate.errors import FileFormatError, InputError
+from quadgate.model import Head, Network
+
+CASES = ("seed_network", "basic_small", "basic_forget0", "multi", "bidirectional", "lstm_peephole_proj")
+SHARED = Path(__file__).parents[4] / "shared"
+
+
+def starting_state(case):
+    """The state of an oracle case as a model takes it."""
+    start = case.under("initial")
+    if not start:
+        return None
+    return (((start["c"], start["h"]),),)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_loaded_checkpoint_computes_what_tensorflow_computed(oracle, name):
+    case = oracle(name)
+    model = quadgate.load(case.folder / "model.ckpt")
+    given = (case["x"], case.get("sequence_length"), starting_state(case))
+    logits, final = model.run(*given)
+    outputs, _ = model.run(*given, output="outputs")
+    probabilities, _ = model.run(*given, output="probabilities")
+    expected = case.get("outputs")
+    if expected is None:
+        expected = np.concatenate([case["outputs/fw"], case["outputs/bw"]], axis=2)
+    assert_float32_close(outputs, expected)
+    assert_float32_close(logits, case["logits"])
+    exponentials = np.exp(case["logits"].astype(np.float64))
+    assert_float32_close(probabilities, exponentials / exponentials.sum(1, keepdims=True))
+    keys = {"multi": ["0/", "1/"], "bidirectional": ["fw/", "bw/"]}.get(name, [""])
+    flat = [pair for layer in final for pair in layer]
+    for key, (c, h) in zip(keys, flat, strict=True):
+        assert_float32_close(c, case[f"final/{key}c"])
+        assert_float32_close(h, case[f"final/{key}h"])
+
+
+@pytest.mark.parametrize("name", ["basic_small", "multi", "bidirectional"])
+def test_trained_variables_without_their_graph(oracle, name):
+    case = oracle(name)
+    model = quadgate.load(case.folder / "trained.ckpt")
+    assert "forget_bias=1.0 (assumed: a checkpoint does not hold it)" in model.assumptions
+    logits, _ = model.run(case["x"], case.get("sequence_length"), starting_state(case))
+    np.testing.assert_allclose(logits, case["after/logits"], rtol=1e-5, atol=5e-6)
+
+
+def test_the_graph_leaves_nothing_of_the_cell_to_assume(oracle):
+    model = quadgate.load(oracle("basic_forget0").folder / "model.ckpt")
+    assert model.cells[0][0].forget_bias == 0.0
+    assert not any("forget_bias" in line for line in model.assumptions)
+
+
+def test_ways_to_name_a_checkpoint(oracle):
+    folder = oracle("multi").folder
+    for path in (folder, folder / "model.ckpt", folder / "model.ckpt.index", folder / "model.ckpt.meta"):
+        assert quadgate.load(path).inputs == 4
+
+
+def test_the_folders_checkpoint_file_points_nowhere_else(tmp_path):
+    (tmp_path / "folder").mkdir()
+    write_bundle(tmp_path / "outside", cell_arrays())
+    write_bundle(tmp_path / "folder" / "model", cell_arrays(inputs=5))
+    state = tmp_path / "folder" / "checkpoint"
+    state.write_text('model_checkpoint_path: "/home/somebody/elsewhere/model"\n')
+    assert quadgate.load(tmp_path / "folder").inputs == 5
+    state.write_text('model_checkpoint_path: "../outside"\n')
+    with pytest.raises(FileFormatError, match="not found"):
+        quadgate.load(tmp_path / "folder")
+    state.write_text('model_checkpoint_path: ".."\n')
+    with pytest.raises(FileFormatError, match="no model_checkpoint_path"):
+        quadgate.load(tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        ("rnn/basic_lstm_cell",),
+        ("my/scope/rnn/lstm_cell",),
+        ("rnn/multi_rnn_cell/cell_0/basic_lstm_cell", "rnn/multi_rnn_cell/cell_1/basic_lstm_cell"),
+        ("RNN/MultiRNNCell/Cell0/LSTMCell", "RNN/MultiRNNCell/Cell1/LSTMCell"),
+        ("first/rnn/basic_lstm_cell", "second/rnn/basic_lstm_cell"),
+    ],
+)
+def test_scopes_of_a_chain(tmp_path, scopes):
+    arrays = {}
+    for layer, scope in enumerate(scopes):
+        arrays |= cell_arrays(scope, inputs=3 if layer == 0 else 2, seed=layer)
+    write_bundle(tmp_path / "x", arrays)
+    model = quadgate.load(tmp_path / "x")
+    assert [cell.kernel for (cell,) in model.cells] == [f"{scope}/kernel" for scope in scopes]
+    assert model.network == Network(3, 2, None, layers=len(scopes))
+    outputs, _ = model.run(np.ones((1, 4, 3)))
+    assert outputs.shape == (1, 4, 2)
+
+
+def test_ten_layers_keep_their_order(tmp_path):
+    arrays = {}
+    for layer in range(11):
+        arrays |= cell_arrays(f"rnn/multi_rnn_cell/cell_{layer}/basic_lstm_cell", inputs=2, seed=layer)
+    write_bundle(tmp_path / "x", arrays)
+    names = [cell.kernel.split("/")[2] for (cell,) in quadgate.load(tmp_path / "x").cells]
+    assert names == [f"cell_{layer}" for layer in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward"),
+    [
+        ("bidirectional_rnn/fw/basic_lstm_cell", "bidirectional_rnn/bw/basic_lstm_cell"),
+        ("BiRNN/FW/BasicLSTMCell/Linear", "BiRNN/BW/BasicLSTMCell/Linear"),
+        ("BiRNN_FW/BasicLSTMCell/Linear", "BiRNN_BW/BasicLSTMCell/Linear"),
+    ],
+)
+def test_two_directions(tmp_path, forward, backward):
+    arrays = cell_arrays(backward, seed=1) | cell_arrays(forward)
+    old = {"kernel": "Matrix", "bias": "Bias"}
+    if forward.endswith("Linear"):
+        arrays = {f"{name.rpartition('/')[0]}/{old[name.rpartition('/')[2]]}": a for name, a in arrays.items()}
+    write_bundle(tmp_path / "x", arrays)
+    ((one, other),) = quadgate.load(tmp_path / "x").cells
+    assert (one.kernel.startswith(forward), one.reverse) == (True, False)
+    assert (other.kernel.startswith(backward), other.reverse) == (True, True)
+
+
+def test_a_stack_in_each_direction_is_described_but_not_run(tmp_path):
+    arrays = {}
+    for direction in ("fw", "bw"):
+        for layer, inputs in enumerate((3, 2)):
+            scope = f"bidirectional_rnn/{direction}/multi_rnn_cell/cell_{layer}/basic_lstm_cell"
+            arrays |= cell_arrays(scope, inputs, seed=layer)
+    write_bundle(tmp_path / "x", arrays)
+    model = quadgate.load(tmp_path / "x")
+    assert [len(layer) for layer in model.cells] == [2, 2]
+    with pytest.raises(InputError, match="not one chain"):
+        model.run(np.ones((1, 2, 3)))
+
+
+def test_slots_and_counters_are_left_out_and_named(tmp_path):
+    arrays = cell_arrays()
+    for name in list(arrays):
+        for slot in ("Adam", "Adam_1", "Momentum", "ExponentialMovingAverage"):
+            arrays[f"{name}/{slot}"] = arrays[name]
+    arrays["train/rnn/basic_lstm_cell/kernel/RMSProp_1"] = arrays["rnn/basic_lstm_cell/kernel"]
+    arrays |= {name: np.float32(0.9).reshape(()) for name in ("beta1_power", "beta2_power", "opt/beta1_power_1")}
+    arrays |= {"global_step": np.array(7), "lookup": np.arange(3)}
+    write_bundle(tmp_path / "x", arrays)
+    model = quadgate.load(tmp_path / "x")
+    assert list(model.variables) == ["rnn/basic_lstm_cell/bias", "rnn/basic_lstm_cell/kernel"]
+    reasons = dict(line.split(": ") for line in model.left_out)
+    assert len(reasons) == 2 * 4 + 1 + 3 + 2
+    assert reasons["rnn/basic_lstm_cell/bias/ExponentialMovingAverage"] == "a moving average"
+    assert reasons["global_step"] == "the count of training steps"
+    assert reasons["lookup"] == "not floating point"
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ({"w": (2, 5), "b": (5,)}, Head("w", "b", 2, 5)),
+        ({"embedding": (9, 3), "w": (2, 9), "b": (9,)}, Head("w", "b", 2, 9)),  # vocabulary in front and behind
+        ({"w": (2, 5), "b": (5,), "other": (5,)}, None),  # two could be the bias
+        ({"w": (2, 5), "b": (5,), "w2": (5, 4), "b2": (4,)}, None),  # a hidden layer
+        ({"w": (7, 5), "b": (5,)}, None),
+        ({"w": (2, 5)}, None),
+        ({}, None),
+    ],
+)
+def test_the_head_is_taken_where_it_is_certain(tmp_path, rest, expected):
+    write_bundle(tmp_path / "x", cell_arrays() | {name: np.ones(s, np.float32) for name, s in rest.items()})
+    model = quadgate.load(tmp_path / "x")
+    assert model.head == expected
+    if expected is None:
+        with pytest.raises(InputError, match="no classifier head"):
+            model.run(np.ones((1, 2, 3)), output="logits")
+
+
+def test_a_checkpoint_without_a_cell(tmp_path):
+    write_bundle(tmp_path / "x", {"dense/kernel": np.ones((3, 4), np.float32)})
+    with pytest.raises(FileFormatError, match="no LSTM cell among its 1 variables"):
+        quadgate.load(tmp_path / "x")
+
+
+def test_version_1_gives_the_model_that_version_2_gives(tmp_path):
+    arrays = cell_arrays("rnnlm/MultiRNNCell/Cell0/BasicLSTMCell") | {
+        "softmax_w": np.ones((2, 3), np.float32),
+        "softmax_b": np.ones(3, np.float32),
+    }
+    write_single_file(tmp_path / "old", arrays)
+    write_bundle(tmp_path / "new", arrays)
+    old, new = quadgate.load(tmp_path / "old"), quadgate.load(tmp_path / "new")
+    x = np.random.default_rng(0).normal(size=(2, 5, 3))
+    np.testing.assert_array_equal(old.run(x)[0], new.run(x)[0])
+    assert old.network == new.network
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder of real models is not beside this clone")
+@pytest.mark.parametrize(
+    ("name", "classes", "forget_bias_known"),
+    [
+        ("03_charrnn_poem_tf1_v1", 150, False),
+        ("04_charrnn_artclasses_tf1", 67, True),
+    ],
+)
+def test_networks_that_others_trained(name, classes, forget_bias_known):
+    folder = SHARED / "models" / name
+    model = quadgate.load(folder / "model.ckpt-46499" if forget_bias_known else folder)
+    assert model.network == Network(inputs=128, units=128, classes=classes, layers=2)
+    assert any("forget_bias" in line for line in model.assumptions) != forget_bias_known
+    logits, _ = model.run(np.random.default_rng(0).normal(size=(2, 9, 128)))
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the oracle with its graphs is not beside this clone")
+def test_the_seed_networks_table_in_the_graphs_order():
+    folder = SHARED / "oracle" / "seed_network"
+    table = str(quadgate.load(folder / "model.ckpt").summary())
+    assert [line.split() for line in table.splitlines()] == [
+        line.split() for line in (folder / "variables.txt").read_text().splitlines()
+    ]
