@@ -21,6 +21,7 @@ from quadgate.formats.tensorflow_checkpoint.tensors import (
     DTYPES,
     UNREAD,
     Contents,
+    checked_name,
     decode,
     known_dtype,
     read_shape,
@@ -211,7 +212,7 @@ def _read_entry(data: Buffer, place: str) -> Entry:
 
 def _name(key: bytes, place: str) -> str:
     try:
-        return key.decode()
+        return checked_name(key.decode(), place)
     except UnicodeDecodeError:
         raise FileFormatError(f"{place}: found the name {_printable(key)}, expected UTF-8") from None
 

@@ -70,13 +70,12 @@ def read(prefix: Path) -> Model:
     contents = read_bundle(prefix) if index.is_file() else read_single_file(prefix)
     graph = read_graph(meta) if meta.is_file() else None
     trainable = graph.trainable if graph else ()
-    order = [name for name in trainable if name in contents.tensors]
-    order += [name for name in contents.tensors if name not in order]
+    order = dict.fromkeys([*(name for name in trainable if name in contents.tensors), *contents.tensors])
     reasons = dict(contents.unread)
     kept = {}
     for name in order:
         one = contents.tensors[name]
-        reason = left_out(name, one.shape, one.dtype.kind == "f", tuple(trainable))
+        reason = left_out(name, one.shape, one.dtype.kind == "f", trainable)
         if reason is None:
             kept[name] = one
         else:

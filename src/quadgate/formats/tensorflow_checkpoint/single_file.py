@@ -21,6 +21,7 @@ from quadgate.formats.tensorflow_checkpoint.tensors import (
     DTYPES,
     UNREAD,
     Contents,
+    checked_name,
     known_dtype,
     read_shape,
     result_dtype,
@@ -94,7 +95,7 @@ def _read_list(data: Buffer, place: str) -> dict[str, Described]:
                     shape = read_shape(message(value, place), place)
                 elif index == 3:
                     dtype = number(value, place)
-            described[name] = Described(shape, known_dtype(dtype, f"{place}: {name}"))
+            described[checked_name(name, place)] = Described(shape, known_dtype(dtype, f"{place}: {name}"))
     return described
 
 

@@ -56,6 +56,17 @@ def known_dtype(code: int, place: str) -> int:
     return code
 
 
+def checked_name(name: str, place: str) -> str:
+    """Return a variable's name, which is text that can be printed on one line.
+
+    Raises:
+        FileFormatError: it is not.
+    """
+    if not name.isprintable():
+        raise FileFormatError(f"{place}: found the name {name[:100]!a}, expected text that can be printed")
+    return name
+
+
 def result_dtype(code: int) -> np.dtype[Any]:
     """Return the dtype in which the numbers are handed out: native byte order, float32 for bfloat16."""
     return np.dtype(np.float32) if code == BFLOAT16 else DTYPES[code].newbyteorder("=")
