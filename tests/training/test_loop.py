@@ -15,8 +15,8 @@ class Stop(Callback):
     def __init__(self, batches):
         self.batches = batches
 
-    def on_batch(self, stage, done, planned):
-        if done == self.batches:
+    def on_batch(self, *progress):
+        if progress[1] == self.batches:
             raise KeyboardInterrupt
 
 
@@ -157,7 +157,7 @@ def test_noise_is_added_to_the_input_of_training_alone():
     seen = []
 
     class Spy(torch.nn.Linear):
-        def forward(self, x, lengths):
+        def forward(self, x, _lengths):
             seen.append((self.training, x.detach().clone()))
             return super().forward(x.mean(1))
 

@@ -22,8 +22,8 @@ class Stop(Callback):
     def __init__(self, stage, batches):
         self.where = stage, batches
 
-    def on_batch(self, stage, done, planned):
-        if (stage, done) == self.where:
+    def on_batch(self, *progress):
+        if progress[:2] == self.where:
             raise KeyboardInterrupt
 
 

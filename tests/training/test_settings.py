@@ -41,7 +41,7 @@ def test_an_unknown_preset_is_refused():
 
 def test_resuming_with_another_setting_is_refused_by_its_name():
     Settings().check_same(Settings())
-    with pytest.raises(InputError, match="learning_rate: found 0.5, but the run was begun with"):
+    with pytest.raises(InputError, match=r"learning_rate: found 0\.5, but the run was begun with"):
         Settings().check_same(Settings(learning_rate=0.5))
 
 

@@ -171,7 +171,7 @@ def check_folder(folder: Path, resume: bool) -> None:
         InputError: says which option helps.
     """
     if resume and not (folder / CHECKPOINTS).is_dir():
-        raise InputError(f"{folder}: found no run to resume, expected one with {CHECKPOINTS}/; leave out --resume")
+        raise InputError(f"{folder}: found no run to resume, expected {folder / CHECKPOINTS}; leave out --resume")
     if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; go on with --resume, or give another --out")
 

@@ -1,0 +1,60 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+import quadgate
+from quadgate.data import make_sequences
+from quadgate.model import Model, Network, save
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a model of three classes and two channels in `model`, and unlabelled series in `data.npz`."""
+    rng = np.random.default_rng(1)
+    network = Network(inputs=2, units=3, classes=3, bidirectional=True)
+    variables = {name: rng.normal(size=shape).astype(np.float32) for name, shape in network.shapes.items()}
+    save(Model(network, variables, labels=("a", "b", "c, d")), tmp_path / "model")
+    np.savez(tmp_path / "data.npz", X=np.stack(make_sequences(7, steps=30, channels=2).series))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def expected():
+    chances, _ = quadgate.load("model").run(np.load("data.npz")["X"], output="probabilities")
+    return chances
+
+
+def test_the_csv_goes_to_standard_output_alone(command, folder):
+    code, out, err = command("predict", "model", "data.npz")
+    assert (code, err) == (0, "all cases: 7 cases x 30 steps x 2 channels, no labels\n")
+    header, *rows = csv.reader(io.StringIO(out))
+    assert header == ["case", "class", "probability of a", "probability of b", "probability of c, d"]
+    np.testing.assert_allclose(np.array([row[2:] for row in rows], float), expected(), rtol=1e-6)
+    assert [row[1] for row in rows] == np.array(["a", "b", "c, d"])[expected().argmax(1)].tolist()
+
+
+def test_the_csv_is_written_to_a_file(command, folder):
+    code, out, err = command("predict", "model", "data.npz", "--output", "classes.csv")
+    assert (code, out) == (0, "")
+    assert err.endswith("7 predictions are in classes.csv\n")
+    assert (folder / "classes.csv").read_text() == command("predict", "model", "data.npz")[1]
+
+
+def test_json_is_one_object(command, folder):
+    code, out, _ = command("predict", "model", "data.npz", "--json", "--output", "classes.csv")
+    found = json.loads(out)
+    assert code == 0
+    assert found["classes"] == ["a", "b", "c, d"]
+    np.testing.assert_allclose(found["probabilities"], expected(), rtol=1e-6)
+    assert (folder / "classes.csv").exists()
+
+
+def test_another_number_of_channels_gets_one_line_and_writes_nothing(command, folder):
+    np.savez("three.npz", X=np.zeros((4, 9, 3)))
+    code, out, err = command("predict", "model", "three.npz", "--output", "classes.csv")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == "error: three.npz: found 3 channels, expected 2 as in training"
+    assert not (folder / "classes.csv").exists()

@@ -1,0 +1,197 @@
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import quadgate
+from quadgate.data import make_sequences
+
+QUICK = ["--units", "4", "--epochs", "3", "--batch-size", "8", "--seed", "2"]
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """X.npy and y.npy: 40 cases of 25 steps and 4 channels, two classes."""
+    made = make_sequences(40, steps=25, channels=4)
+    np.save(tmp_path / "X.npy", np.stack(made.series))
+    np.save(tmp_path / "y.npy", np.array(["no", "yes"])[made.labels])
+    return ["--x", str(tmp_path / "X.npy"), "--y", str(tmp_path / "y.npy")]
+
+
+@pytest.fixture
+def run(command, tmp_path, monkeypatch):
+    """The command line, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return command
+
+
+def variables(folder):
+    return {name: np.asarray(array) for name, array in quadgate.load(folder).variables.items()}
+
+
+def assert_same_bits(one, other):
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array.view(np.uint32), other[name].view(np.uint32), err_msg=name)
+
+
+def test_a_run_says_what_was_read_what_came_of_it_and_what_is_next(run, arrays, tmp_path):
+    code, out, err = run("train", *arrays, *QUICK)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "40 cases x 25 steps x 4 channels, 2 classes"
+    held = "no test part was given: 10 of 40 cases are held out (every class keeps its share, drawn with seed 2)"
+    assert held in lines
+    assert re.search(r"^accuracy +\d\.\d{4} +\d\.\d{4} to \d\.\d{4} +0\.5000$", out, re.MULTILINE)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-X", folder.name)
+    assert lines[-2:] == [
+        f"the run is in runs/{folder.name}",
+        f"next: quadgate predict runs/{folder.name} DATA --output classes.csv",
+    ]
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors",
+        "history.jsonl",
+        "report.json",
+        "checkpoints",
+    }
+
+
+def test_the_report_describes_the_run(run, arrays):
+    code, out, err = run("train", *arrays, *QUICK, "--out", "here", "--json", "--pool", "attention")
+    assert code == 0
+    assert "40 cases x 25 steps" in err
+    told = json.loads(out)
+    written = json.loads(Path("here/report.json").read_text(encoding="utf-8"))
+    assert told == {"run": "here"} | written
+    assert written["format_version"] == 1
+    assert written["settings"]["pool"] == "attention"
+    assert written["settings"]["seed"] == 2
+    assert written["reach"]["before"]["reached"] == 25
+    assert written["test"]["cases"] == 10
+    assert written["versions"]["quadgate"] == quadgate.__version__
+    assert written["training"]["epochs"] == 3
+
+
+def test_the_same_seed_gives_the_same_bits(run, arrays):
+    for out in ("a", "b"):
+        assert run("train", *arrays, *QUICK, "--out", out)[0] == 0
+    assert_same_bits(variables("a"), variables("b"))
+
+
+def test_the_seed_preset_on_long_series_warns_and_names_the_cure(run, tmp_path):
+    made = make_sequences(12, steps=300, channels=2)
+    np.savez(tmp_path / "long.npz", X=np.stack(made.series), y=made.labels)
+    quick = ["--units", "4", "--epochs", "1", "--valid-fraction", "0.3"]
+    code, _, err = run("train", "long.npz", "--preset", "seed", *quick, "--out", "seed")
+    told = " ".join(err.split())
+    assert code == 0
+    assert re.search(r"warning: before training, the gradient of the loss reaches \d+ of 300 steps", told)
+    assert "cure: --pool mean, --pool attention or --initializer chrono" in told
+    code, _, err = run("train", "long.npz", *quick, "--out", "default")
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nowhere.csv"], "nowhere.csv: found no such file or folder"),
+        (["--pool", "man"], "pool: found 'man'; did you mean 'mean'?"),
+        (["--preset", "sed"], "preset: found 'sed'; did you mean 'seed'?"),
+        (["--units", "0"], "units: found 0, expected at least 1"),
+        (["--resume"], "--resume: expected --out RUN with it, the folder of the run to go on with"),
+        (
+            ["--resume", "--out", "none"],
+            "none: found no run to resume, expected none/checkpoints; leave out --resume",
+        ),
+        (["--out", "."], ".: exists already; go on with --resume, or give another --out"),
+    ],
+)
+def test_bad_input_gets_one_line_and_code_2(run, arrays, arguments, text):
+    data = [] if arguments[0].endswith(".csv") else arrays
+    code, _, err = run("train", *data, *arguments)
+    assert (code, err) == (2, f"error: {text}\n")
+
+
+def test_one_class_and_unknown_test_labels_are_refused_before_training(run, arrays, tmp_path):
+    np.save(tmp_path / "one.npy", np.array(["yes"] * 40))
+    code, _, err = run("train", *arrays[:3], tmp_path / "one.npy", *QUICK)
+    assert code == 2
+    assert "found one class only" in err
+    np.savez(tmp_path / "train.npz", X=np.load("X.npy"), y=np.load("y.npy"))
+    np.savez(tmp_path / "test.npz", X=np.load("X.npy"), y=np.array(["yes", "perhaps"] * 20))
+    code, _, err = run("train", "train.npz", "--test", "test.npz", *QUICK)
+    assert code == 2
+    assert "20 cases with labels that training never saw: 'perhaps' (20)" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_checkpoint_is_refused(run, arrays, tmp_path):
+    assert run("train", *arrays, *QUICK, "--out", "here")[0] == 0
+    checkpoint = tmp_path / "here" / "checkpoints" / "search.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    code, _, err = run("train", *arrays, *QUICK, "--out", "here", "--resume")
+    assert code == 2
+    assert err.startswith("error: here/checkpoints/search.safetensors: found a damaged file")
+    assert err.count("\n") == 1
+
+
+def begin(arguments, folder, epochs):
+    """Start a training in a process of its own, and return it when some epochs are over."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "quadgate", "train", *arguments, "--out", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    history = folder / "history.jsonl"
+    deadline = time.monotonic() + 60
+    while not history.exists() or history.read_text().count("\n") < epochs:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
+
+
+LONG = ["--units", "4", "--epochs", "40", "--patience", "40", "--seed", "2"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_the_best_and_says_how_to_go_on(run, arrays, tmp_path):
+    folder = tmp_path / "stopped"
+    process = begin([*arrays, *LONG], folder, 3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    stopped, go_on = err.splitlines()[-2:]
+    assert re.match(r"stopped after \d+ epochs; the best network so far is saved in ", stopped)
+    assert quadgate.load(folder).labels == ("no", "yes")
+    assert not list(folder.rglob("*.part"))
+    command = shlex.split(go_on.removeprefix("go on with: "))
+    assert command[0] == "quadgate"
+    assert run(*command[1:])[0] == 0
+    assert run("train", *arrays, *LONG, "--out", "whole")[0] == 0
+    assert_same_bits(variables(folder), variables("whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [1, 4, 45])
+def test_a_killed_run_resumes_to_the_same_bits(run, arrays, tmp_path, epochs):
+    folder = tmp_path / "killed"
+    process = begin([*arrays, *LONG], folder, epochs)
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert run("train", *arrays, *LONG, "--out", folder, "--resume")[0] == 0
+    assert run("train", *arrays, *LONG, "--out", "whole")[0] == 0
+    assert_same_bits(variables(folder), variables("whole"))
+    without_time = [
+        [json.loads(line) | {"seconds": 0} for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+        for name in ("killed", "whole")
+    ]
+    assert without_time[0] == without_time[1]
