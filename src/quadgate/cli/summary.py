@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ def summary(
         return
     _print_table(model)
     for cell in (cell for layer in model.cells for cell in layer):
-        typer.echo(f"\n{cell.kernel}\n  {_arithmetic(cell)}\n  {_how_it_runs(cell)}")
+        _print_list(cell.kernel, [_arithmetic(cell), _how_it_runs(cell)])
     _print_list("scaling", [] if model.scaling is None else ["each channel is scaled first, as in training"])
     _print_list("assumed", model.assumptions)
     _print_list("left out", _gathered(model.left_out))
@@ -76,7 +77,9 @@ def _gathered(left_out: tuple[str, ...]) -> list[str]:
 
 def _print_list(title: str, lines: list[str] | tuple[str, ...]) -> None:
     if lines:
-        typer.echo(f"\n{title}\n" + "\n".join(f"  {line}" for line in lines))
+        typer.echo(f"\n{title}")
+    for line in lines:
+        typer.echo(fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_long_words=False))
 
 
 def _facts(model: Model) -> dict[str, Any]:

@@ -75,9 +75,11 @@ class Model:
         self._check_sizes()
 
     def _check_shapes(self) -> None:
-        expected = {} if self.head is None else self.head.shapes
-        for cell in (cell for layer in self.cells for cell in layer):
-            expected |= cell.shapes
+        parts = [
+            *(cell.shapes for layer in self.cells for cell in layer),
+            {} if self.head is None else self.head.shapes,
+        ]
+        expected = {name: shape for part in parts for name, shape in part.items()}
         for name, shape in expected.items():
             if name not in self.variables:
                 raise InputError(f"variable {name}: not found, expected shape {shape}; {suggest(name, self.variables)}")

@@ -14,6 +14,7 @@ from quadgate.errors import InputError, suggest
 from quadgate.model.variables import Array
 
 POOLS = ("last", "mean", "max", "attention")
+MOST_LAYERS = 1000  # a file may not ask for more, as each is described before its variables are looked for
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,11 @@ class Network:
     activation: str = "tanh"
 
     def __post_init__(self) -> None:
-        for name, size in (("inputs", self.inputs), ("units", self.units), ("layers", self.layers)):
+        for name, size in (("inputs", self.inputs), ("units", self.units)):
             if size < 1:
                 raise InputError(f"{name}: found {size}, expected at least 1")
+        if not 1 <= self.layers <= MOST_LAYERS:
+            raise InputError(f"layers: found {self.layers}, expected 1 to {MOST_LAYERS}")
         if self.classes is not None and self.classes < 1:
             raise InputError(f"classes: found {self.classes}, expected at least 1, or None for no classifier")
         if self.pool not in POOLS:

@@ -18,7 +18,7 @@ def unpack(data: Buffer, place: str) -> bytes:
         FileFormatError: the data ends early, copies from before its start, or is not as long as it says; a length that
             the data cannot reach is refused before anything is unpacked.
 
-    >>> unpack(bytes([6, 0x00, 0x61, 0x11, 0x01]), "example")
+    >>> unpack(bytes([6, 0x00, 0x61, 0x05, 0x01]), "example")
     b'aaaaaa'
     """
     length, at = varint(data, 0, place)
