@@ -92,10 +92,10 @@ def test_the_seed_preset_on_long_series_warns_and_names_the_cure(run, tmp_path):
     np.savez(tmp_path / "long.npz", X=np.stack(made.series), y=made.labels)
     quick = ["--units", "4", "--epochs", "1", "--valid-fraction", "0.3"]
     code, _, err = run("train", "long.npz", "--preset", "seed", *quick, "--out", "seed")
-    told = " ".join(err.split())
     assert code == 0
-    assert re.search(r"warning: before training, the gradient of the loss reaches \d+ of 300 steps", told)
-    assert "cure: --pool mean, --pool attention or --initializer chrono" in told
+    warning, cure = err.splitlines()
+    assert re.match(r"warning: before training, the gradient of the loss reaches \d+ of 300 steps", warning)
+    assert cure == "cure: --pool mean, --pool attention or --initializer chrono"
     code, _, err = run("train", "long.npz", *quick, "--out", "default")
     assert (code, err) == (0, "")
 
@@ -108,10 +108,7 @@ def test_the_seed_preset_on_long_series_warns_and_names_the_cure(run, tmp_path):
         (["--preset", "sed"], "preset: found 'sed'; did you mean 'seed'?"),
         (["--units", "0"], "units: found 0, expected at least 1"),
         (["--resume"], "--resume: expected --out RUN with it, the folder of the run to go on with"),
-        (
-            ["--resume", "--out", "none"],
-            "none: found no run to resume, expected none/checkpoints; leave out --resume",
-        ),
+        (["--resume", "--out", "."], ".: found no run to resume, expected checkpoints; give another --out"),
         (["--out", "."], ".: exists already; go on with --resume, or give another --out"),
     ],
 )

@@ -108,15 +108,21 @@ def test_the_reach_is_announced_before_training(tmp_path):
     assert run.reach_before.steps == run.reach_after.steps == 25
 
 
-def test_folders_in_use_and_folders_without_a_run_are_refused(tmp_path):
+def test_folders_in_use_and_folders_of_something_else_are_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"exists already; go on with --resume, or give another --out"):
         train(made(), QUICK, tmp_path)
     with pytest.raises(InputError, match="exists already"):
         train(made(), QUICK, tmp_path / "file")
     with pytest.raises(InputError, match="found no run to resume"):
-        train(made(), QUICK, tmp_path / "none", resume=True)
-    assert not (tmp_path / "none").exists()
+        train(made(), QUICK, tmp_path, resume=True)
+
+
+def test_a_run_that_was_killed_before_it_began_resumes_from_its_beginning(tmp_path):
+    whole = train(made(), QUICK, tmp_path / "whole")
+    (tmp_path / "empty").mkdir()
+    for name in ("missing", "empty"):
+        assert_same_bits(numbers(whole.model), numbers(train(made(), QUICK, tmp_path / name, resume=True).model))
 
 
 def test_resuming_with_other_data_or_settings_is_refused(tmp_path):

@@ -53,7 +53,7 @@ class ShowProgress(Callback):
     def on_reach(self, reach: Reach) -> None:
         """Warn if the gradient does not reach far enough."""
         if reach.is_short:
-            self._bar.console.print(reach.warning(), style="yellow", highlight=False)
+            self._bar.console.print(reach.warning(), style="yellow", highlight=False, soft_wrap=True)
 
     def on_batch(self, stage: str, done: int, planned: int) -> None:
         """Move the bar; a new stage gets a new one."""

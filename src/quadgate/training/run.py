@@ -92,18 +92,19 @@ def train(
     """Train a classifier on `sequences`, and leave it in `folder`.
 
     A part is held out to stop by; with `settings.refit` the network is then trained anew on all cases, for the
-    number of epochs after which that stopped, down the whole slope of the learning rate. Killed at any moment and called again with `resume`, it ends with the same bits.
+    number of epochs after which that stopped, down the whole slope of the learning rate. Killed at any moment and
+    called again with `resume`, it ends with the same bits.
 
     Args:
         sequences: the training part; nothing else is ever seen.
         settings: how.
         folder: new or empty, or with `resume` that of a run with the same data and settings.
-        resume: whether to go on with a run.
+        resume: whether to go on with the run in it.
         callbacks: see every batch and epoch.
         announce: is told the reach before training begins.
 
     Raises:
-        InputError: the data cannot be trained on, the folder is in use, or holds no run to resume.
+        InputError: the data cannot be trained on, or the folder is in use, or holds something else than a run.
         StoppedError: interrupted from the keyboard; the best so far was saved.
     """
     sequences.check_trainable()
@@ -165,14 +166,18 @@ def new_folder(home: Path, name: str) -> Path:
 
 
 def check_folder(folder: Path, resume: bool) -> None:
-    """Refuse a folder that is in use, or to resume where nothing was begun.
+    """Refuse a folder that is in use; with `resume` a run's own is welcome.
+
+    A run that was killed before it began has left nothing or an empty folder, and is resumed from its beginning.
 
     Raises:
         InputError: says which option helps.
     """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
     if resume and not (folder / CHECKPOINTS).is_dir():
-        raise InputError(f"{folder}: found no run to resume, expected {folder / CHECKPOINTS}; leave out --resume")
-    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: found no run to resume, expected {folder / CHECKPOINTS}; give another --out")
+    if not resume:
         raise InputError(f"{folder}: exists already; go on with --resume, or give another --out")
 
 
