@@ -115,6 +115,18 @@ def test_scaling_comes_first_and_not_past_the_end():
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_numbers_of_another_width_give_float32(dtype):
+    network = Network(3, 4, 2, layers=2, bidirectional=True, pool="attention")
+    single = random_model(network)
+    other = Model(network, {name: array.astype(dtype) for name, array in single.variables.items()})
+    x = np.random.default_rng(0).normal(size=(2, 5, 3))
+    for output in ("logits", "probabilities", "outputs"):
+        result, _ = other.run(x, output=output)
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, single.run(x, output=output)[0], atol=2e-2 if dtype == np.float16 else 1e-6)
+
+
 def test_probabilities_of_large_logits():
     model = random_model(Network(1, 1, 2))
     model.variables["out/biases"][:] = [1e4, -1e4]

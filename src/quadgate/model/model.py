@@ -155,7 +155,7 @@ class Model:
         final = []
         for cells, start in zip(self.layers, states, strict=True):
             directions = [lstm(values, cell, one, steps, np.float32) for cell, one in zip(cells, start, strict=True)]
-            values = np.concatenate([outputs for outputs, _ in directions], axis=2)
+            values = np.concatenate([outputs for outputs, _ in directions], axis=2, dtype=np.float32)
             final.append(tuple(end for _, end in directions))
         if output == "outputs" or self.head is None:
             return values, tuple(final)

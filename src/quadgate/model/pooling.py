@@ -48,7 +48,9 @@ def dense(features: Array, weights: Array, biases: Array | None = None) -> Array
     total: Array = np.zeros((*features.shape[:-1], weights.shape[1]), np.float32)
     for f, row in enumerate(weights):
         total += features[..., f, None] * row
-    return total if biases is None else total + biases
+    if biases is not None:
+        total += biases
+    return total
 
 
 def softmax(logits: Array) -> Array:
