@@ -13,7 +13,7 @@ is folded into what it has, and recorded, where that keeps the layer's function;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -130,26 +130,29 @@ def encode(
 
 
 def gather(row: Layout, tensors: Mapping[str, Array], layer: int, reverse: bool) -> dict[Tensor, Array]:
-    """Find the tensors of a row by name, the shards put together.
+    """Find the tensors of a layer by name, the shards put together; each `Tensor` has its name in the layer.
 
     Raises:
         InputError: one is missing that the class always has, or one is there that it does not know.
     """
     found: dict[Tensor, Array] = {}
+    missing: list[Tensor] = []
     used: set[str] = set()
-    missing: dict[Tensor, str] = {}
     for tensor in row.tensors:
+        named = replace(tensor, name=row.name_of(tensor, layer, reverse))
         names = _shard_names(row, tensor, tensors, layer, reverse)
+        used.update(names)
         if names:
             pieces = [np.asarray(tensors[name]) for name in names]
-            found[tensor] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=tensor.shard_axis or 0)
-            used.update(names)
+            found[named] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=tensor.shard_axis or 0)
         else:
-            missing[tensor] = row.name_of(tensor, layer, reverse)
+            missing.append(named)
     there: set[ArrayName] = set().union(*(tensor.arrays for tensor in found))
-    for tensor, name in missing.items():
+    if there & set(row.biases):
+        there.update(row.biases)
+    for tensor in missing:
         if tensor.arrays & there or not tensor.arrays <= row.optional:
-            raise InputError(f"{row.name}: no tensor {name}; found {', '.join(tensors) or 'none'}")
+            raise InputError(f"{row.name}: no tensor {tensor.name}; found {', '.join(tensors) or 'none'}")
     unknown = [name for name in tensors if name not in used]
     if unknown:
         raise InputError(

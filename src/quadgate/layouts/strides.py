@@ -4,7 +4,8 @@ Of every array that one tensor holds whole, in whatever order:
 
     value(gate, row, unit) = data[offsets[gate] + row * row_stride + unit * unit_stride]
 
-counted in elements from the first one of `data`; gates in normal order, i, j, f, o or z, r, n. A bias has no rows.
+counted in elements from the first one of `data`; gates in normal order, i, j, f, o or z, r, n; of peepholes i, f, o. A
+bias and peepholes have no rows; a projection `[H, P]` has no gates: its rows are the units, its units the P outputs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Strided:
     Attributes:
         data: the tensor, as the caller keeps it.
         offsets: the element at which each gate starts.
-        row_stride: elements from one row to the next; 0 for a bias.
+        row_stride: elements from one row to the next; 0 where there are no rows.
         unit_stride: elements from one unit to the next.
     """
 
@@ -52,7 +53,7 @@ def strides(
     units: int | None = None,
     reverse: bool = False,
 ) -> dict[ArrayName, Strided]:
-    """Find `w_x`, `w_h` and those of `b_x` and `b_h` that are there in a framework's tensors.
+    """Find `w_x`, `w_h` and those of the biases, the peepholes and the projection that are there.
 
     Args:
         tensors: the layer's tensors by their names; views with strides of their own are read as they are.
@@ -63,7 +64,7 @@ def strides(
         reverse: whether the names are those of the backward layer.
 
     Raises:
-        InputError: as `decode`; or a class that keeps a tensor for each gate, or memory that no strides describe.
+        InputError: as `decode`; or a class that keeps no tensor with every gate, or memory that no strides describe.
 
     >>> kernel = np.arange(32.0).reshape(4, 8)
     >>> found = strides({"kernel": kernel, "bias": np.zeros(8)}, "tf1.BasicLSTMCell")
@@ -79,18 +80,17 @@ def strides(
     placed: dict[ArrayName, Strided] = {}
     for tensor, data in found.items():
         for part, view in cut(row, tensor, data, sizes):
-            if part.array in ("w_x", "w_h", "b_x", "b_h"):
-                placed[part.array] = _strided(row, part, data, view)
+            placed[part.array] = _strided(row, part, data, view)
     return placed
 
 
 def _strided(row: Layout, part: Part, data: Array, view: Array) -> Strided:
-    gates = row.gates_of(part)
-    if sorted(gates) != sorted(row.normal_gates):
-        raise InputError(f"{row.name}: keeps {part.array} in several tensors; decode and encode it first")
+    gates, order = row.gates_of(part), row.normal_order(part.array)
+    if sorted(gates) != sorted(order):
+        raise InputError(f"{row.name}: has no tensor with {part.array} of every gate; decode it instead")
     if part.reread or not np.shares_memory(view, data):
-        raise InputError(f"{row.name}: no strides describe the memory of {part.array}; decode and encode it first")
+        raise InputError(f"{row.name}: no strides describe the memory of {part.array}; decode it instead")
     steps = [stride // data.itemsize for stride in view.strides]
     start = (view.ctypes.data - data.ctypes.data) // data.itemsize
-    offsets = tuple(start + gates.index(gate) * steps[0] for gate in row.normal_gates)
-    return Strided(data, offsets, steps[1] if len(steps) == 3 else 0, steps[-1])
+    offsets = tuple(start + gates.index(gate) * steps[0] for gate in order) or (start,)
+    return Strided(data, offsets, steps[-2] if "r" in part.letters or not order else 0, steps[-1])

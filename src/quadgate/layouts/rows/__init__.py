@@ -42,5 +42,6 @@ def find(layout: Layout | str) -> Layout:
     if isinstance(layout, Layout):
         return layout
     if layout not in LAYOUTS:
-        raise InputError(f"layout: found {layout!r}, which is not known; {suggest(layout, LAYOUTS)}")
+        same = next((name for name in LAYOUTS if name.lower() == layout.lower()), layout)
+        raise InputError(f"layout: found {layout!r}, which is not known; {suggest(same, LAYOUTS)}")
     return LAYOUTS[layout]
