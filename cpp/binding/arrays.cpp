@@ -77,6 +77,9 @@ void Array::refuse(const std::string& found, const std::string& expected) const 
 
 void Array::expect(nb::dlpack::dtype type, const std::vector<std::int64_t>& shape, const char* dimensions) const {
   if (dtype() != type) refuse(text_of(dtype()), text_of(type));
+  if (reinterpret_cast<std::uintptr_t>(array_.data()) % (type.bits / 8) != 0) {
+    refuse("an address that is no multiple of its element's size", "an aligned array: make a copy");
+  }
   bool fits = array_.ndim() == shape.size();
   for (std::size_t d = 0; fits && d < shape.size(); ++d) {
     fits = shape[d] == kAnySize || shape[d] == static_cast<std::int64_t>(array_.shape(d));
@@ -92,6 +95,20 @@ const Array& Array::expect_dense_rows() const {
   }
   return *this;
 }
+
+const Array& Array::expect_dense() const {
+  std::int64_t step = 1;
+  for (int d = dimensions() - 1; d >= 0; --d) {
+    if (size(d) == 0) return *this;
+    if (size(d) > 1 && stride(d) != step) {
+      refuse("gaps or another order in memory", "a dense array: make it contiguous");
+    }
+    step *= size(d);
+  }
+  return *this;
+}
+
+void Array::refuse_shape(const std::string& expected) const { refuse("shape " + shape_of(array_), expected); }
 
 const Array& Array::expect_separate_elements() const {
   // Sorted by stride, each dimension has to step over all that the ones before it span.
@@ -126,15 +143,16 @@ bool Array::overlaps(const Array& other) const {
   return mine.begin < its.end && its.begin < mine.end;
 }
 
-void expect_apart(const std::vector<const Array*>& written, const std::vector<const Array*>& read) {
-  for (std::size_t k = 0; k < written.size(); ++k) {
-    for (std::size_t other = 0; other < k + read.size(); ++other) {
-      const Array& second = other < k ? *written[other] : *read[other - k];
-      if (written[k]->overlaps(second)) {
-        throw Refused(std::string(written[k]->name()) + ": found memory that " + second.name() +
-                      " uses too, expected memory of its own");
-      }
+void expect_apart(const std::deque<Array>& written, const std::deque<Array>& read) {
+  const auto check = [](const Array& first, const Array& second) {
+    if (first.overlaps(second)) {
+      throw Refused(std::string(first.name()) + ": found memory that " + second.name() +
+                    " uses too, expected memory of its own");
     }
+  };
+  for (std::size_t k = 0; k < written.size(); ++k) {
+    for (std::size_t other = 0; other < k; ++other) check(written[k], written[other]);
+    for (const Array& other : read) check(written[k], other);
   }
 }
 

@@ -5,7 +5,7 @@
 #include <nanobind/ndarray.h>
 
 #include <cstdint>
-#include <optional>
+#include <deque>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -37,18 +37,23 @@ class Array {
   // Refuses steps of other than one element along the last dimension.
   const Array& expect_dense_rows() const;
 
+  // Refuses gaps and another order than that of rising indices.
+  const Array& expect_dense() const;
+
   // Refuses elements that share memory: an array that is written must have one place for each.
   const Array& expect_separate_elements() const;
 
   template <typename T>
   T* data() const {
-    return reinterpret_cast<T*>(static_cast<char*>(const_cast<void*>(array_.data())));
+    return static_cast<T*>(const_cast<void*>(array_.data()));
   }
   nb::dlpack::dtype dtype() const { return array_.dtype(); }
   std::int64_t size(int dimension) const { return static_cast<std::int64_t>(array_.shape(dimension)); }
   std::int64_t stride(int dimension) const { return array_.stride(dimension); }
   int dimensions() const { return static_cast<int>(array_.ndim()); }
   const char* name() const { return name_; }
+
+  [[noreturn]] void refuse_shape(const std::string& expected) const;
 
   // Whether the two share memory, as far as their first and last elements tell.
   bool overlaps(const Array& other) const;
@@ -66,7 +71,7 @@ class Array {
 };
 
 // Refuses arrays of which two overlap, when at least one of the two is written.
-void expect_apart(const std::vector<const Array*>& written, const std::vector<const Array*>& read);
+void expect_apart(const std::deque<Array>& written, const std::deque<Array>& read);
 
 // Lets the refusals reach Python as quadgate.errors.InputError.
 void register_refusals();

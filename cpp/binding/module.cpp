@@ -6,6 +6,7 @@
 #include "arrays.h"
 #include "peak.h"
 #include "processor.h"
+#include "python_lstm.h"
 
 namespace nb = nanobind;
 
@@ -17,6 +18,7 @@ NB_MODULE(_native, module) {
   quadgate::binding::register_refusals();
   module.def("instruction_sets", &quadgate::instruction_sets,
              "The instruction sets that this processor has, best first.");
+  quadgate::binding::register_lstm(module);
   module.def("fma_peak", &quadgate::fma_peak, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
              "Floating-point operations per second of fused multiply-adds alone.");
 }

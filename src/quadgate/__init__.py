@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from quadgate import cell, data, explain, formats, kernels, model, modules, training
     from quadgate.model import Model, load, save
     from quadgate.modules import rnn
+    from quadgate.modules.operator import lstm
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "formats",
     "kernels",
     "load",
+    "lstm",
     "model",
     "modules",
     "rnn",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 _ROOMS = {"cell", "data", "explain", "formats", "kernels", "model", "modules", "training"}
-_NAMES = {"Model": "model", "load": "model", "save": "model", "rnn": "modules"}
+_NAMES = {"Model": "model", "load": "model", "save": "model", "rnn": "modules", "lstm": "modules.operator"}
 
 
 def __getattr__(name: str) -> Any:

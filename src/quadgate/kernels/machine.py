@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+
+from quadgate.kernels.threads import decide, processors
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ _OPTIONAL = {
 
 
 def _processor() -> Finding:
-    return Finding("processor", f"{_processor_name()}, {_processors()} available to this process", True)
+    return Finding("processor", f"{_processor_name()}, {processors()} available to this process", True)
 
 
 def _processor_name() -> str:
@@ -58,26 +58,18 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _processors() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _compiled_kernels() -> Finding:
     if find_spec("quadgate.kernels.cpu._native") is None:
         why = "not built: no C++ compiler or no Python headers at installation; quadgate runs on NumPy or torch"
         return Finding("compiled kernels", f"{why}; install both and reinstall quadgate", False)
-    from quadgate.kernels.cpu import _native
+    from quadgate.kernels.cpu import instruction_sets
 
-    return Finding("compiled kernels", "built; instruction sets here: " + ", ".join(_native.instruction_sets()), True)
+    return Finding("compiled kernels", "built; instruction sets here: " + ", ".join(instruction_sets()), True)
 
 
 def _threads() -> Finding:
-    limits = [
-        f"{name}={os.environ[name]}" for name in ("QUADGATE_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ
-    ]
-    return Finding("threads", ", ".join(limits) if limits else f"{_processors()}, no limit set", True)
+    threads = decide()
+    return Finding("threads", f"{threads.number}, decided by {threads.decided_by}", True)
 
 
 def _torch() -> list[Finding]:

@@ -1,0 +1,322 @@
+#include "python_lstm.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "arrays.h"
+#include "lstm.h"
+
+namespace quadgate::binding {
+namespace {
+
+using std::int64_t;
+
+Activation activation(const char* place, const std::string& name) {
+  constexpr std::pair<const char*, Activation> known[] = {
+      {"sigmoid", Activation::sigmoid},           {"tanh", Activation::tanh},
+      {"relu", Activation::relu},                 {"linear", Activation::linear},
+      {"hard_sigmoid", Activation::hard_sigmoid}, {"hard_sigmoid_v3", Activation::hard_sigmoid_v3},
+  };
+  std::string names;
+  for (const auto& [one, value] : known) {
+    if (name == one) return value;
+    names += (names.empty() ? "" : ", ") + std::string(one);
+  }
+  throw Refused(std::string(place) + ": found '" + name + "', expected one of " + names);
+}
+
+double limit(const char* name, std::optional<double> clip) {
+  if (!clip) return kNoClip;
+  if (!(*clip > 0)) throw Refused(std::string(name) + ": found " + std::to_string(*clip) + ", expected a limit above 0");
+  return *clip;
+}
+
+// The arguments of a call that were given, in the order of their names.
+class Arguments {
+ public:
+  // None where the caller gave none. The address stays the same as more are added.
+  const Array* add(const char* name, nb::handle value, bool written) {
+    if (value.is_none()) return nullptr;
+    auto& group = written ? written_ : read_;
+    group.emplace_back(name, value, written);
+    if (written) group.back().expect_separate_elements();
+    return &group.back();
+  }
+
+  // A dense array `[N, width]`.
+  template <class Real>
+  Real* rows(const char* name, nb::handle value, int64_t cases, int64_t width, const char* dimensions) {
+    const Array* array = add(name, value, !std::is_const_v<Real>);
+    if (!array) return nullptr;
+    array->expect<std::remove_const_t<Real>>({cases, width}, dimensions).expect_dense();
+    return array->data<Real>();
+  }
+
+  // `[N, T, width]`, dense along the last dimension.
+  template <class Real>
+  Steps<Real> steps(const char* name, nb::handle value, int64_t cases, int64_t steps, int64_t width,
+                    const char* dimensions) {
+    const Array* array = add(name, value, !std::is_const_v<Real>);
+    if (!array) return {};
+    array->expect<std::remove_const_t<Real>>({cases, steps, width}, dimensions).expect_dense_rows();
+    return {array->data<Real>(), array->stride(0), array->stride(1)};
+  }
+
+  const Array& last_read() const { return read_.back(); }
+
+  void expect_apart() const { binding::expect_apart(written_, read_); }
+
+ private:
+  std::deque<Array> written_, read_;
+};
+
+// Copied, so that nobody changes them between the check and the use.
+std::vector<int64_t> checked_lengths(nb::handle value, int64_t cases, int64_t steps) {
+  const Array array("lengths", value, false);
+  array.expect<int64_t>({cases}, "N");
+  std::vector<int64_t> lengths;
+  for (int64_t n = 0; n < cases; ++n) {
+    const int64_t length = array.data<const int64_t>()[n * array.stride(0)];
+    if (length < 0 || length > steps) {
+      throw Refused("lengths: found " + std::to_string(length) + " at case " + std::to_string(n) + ", expected 0 to " +
+                    std::to_string(steps) + ", the steps of the batch");
+    }
+    lengths.push_back(length);
+  }
+  return lengths;
+}
+
+// Weights come as TensorFlow 1 keeps them, `(kernel [C+P, 4H], bias [4H])`, or with the gates apart, `(w_x [4, C, H],
+// w_h [4, P, H], b_x [4, H], b_h [4, H], peepholes [4, H] of which j is not used, projection
+// [H, P])`; gradients go to arrays of the same form.
+constexpr std::size_t kFused = 2, kApart = 6;
+constexpr const char* kNames[] = {"kernel",   "bias",   "w_x",   "w_h",   "b_x",         "b_h",         "peepholes", "projection",
+                                  "d_kernel", "d_bias", "d_w_x", "d_w_h", "d_b_x", "d_b_h", "d_peepholes", "d_projection"};
+
+const char* name_of(std::size_t form, std::size_t place, bool gradient) {
+  return kNames[(form == kFused ? 0 : 2) + place + (gradient ? 8 : 0)];
+}
+
+// One block of rows and columns of the kernel; a bias is a kernel of one row that is never stepped to.
+template <class Real>
+GateArray<Real> fused(const Array* array, int64_t first_row, int64_t units) {
+  if (!array) return {};
+  const bool rows = array->dimensions() == 2;
+  const int64_t down = rows ? array->stride(0) : 0, across = array->stride(rows ? 1 : 0);
+  return {array->data<Real>() + first_row * down,
+          {0, units * across, 2 * units * across, 3 * units * across},
+          down,
+          across};
+}
+
+template <class Real>
+GateArray<Real> apart(const Array* array) {
+  if (!array) return {};
+  const bool rows = array->dimensions() == 3;
+  const int64_t gate = array->stride(0);
+  return {array->data<Real>(),
+          {0, gate, 2 * gate, 3 * gate},
+          rows ? array->stride(1) : 0,
+          array->stride(rows ? 2 : 1)};
+}
+
+std::size_t form_of(const nb::tuple& weights) {
+  if (weights.size() != kFused && weights.size() != kApart) {
+    throw Refused("weights: found " + std::to_string(weights.size()) + " arrays, expected kernel and bias, or six");
+  }
+  return weights.size();
+}
+
+// Reads the sizes of the cell off its weights.
+void measure(LstmCell& cell, const nb::tuple& weights) {
+  const std::size_t form = form_of(weights);
+  const Array first(name_of(form, 0, false), weights[0], false), second(name_of(form, 1, false), weights[1], false);
+  if (form == kFused) {
+    const bool plane = first.dimensions() == 2;
+    const int64_t rows = plane ? first.size(0) : 0, columns = plane ? first.size(1) : 0;
+    cell.units = cell.width = columns / 4;
+    cell.inputs = rows - cell.width;
+    if (columns < 4 || columns % 4 || cell.inputs < 1) first.refuse_shape("(C+H, 4*H), C and H from 1");
+  } else {
+    if (first.dimensions() != 3 || first.size(1) < 1 || first.size(2) < 1) first.refuse_shape("(4, C, H), C and H from 1");
+    if (second.dimensions() != 3 || second.size(1) < 1) second.refuse_shape("(4, P, H), P from 1");
+    cell.inputs = first.size(1);
+    cell.units = first.size(2);
+    cell.width = second.size(1);
+    cell.peepholes = !weights[4].is_none();
+    cell.projection = !weights[5].is_none();
+    if (!cell.projection && cell.width != cell.units) second.refuse_shape("(4, H, H) without a projection");
+  }
+}
+
+// Checks the weights, or the arrays for their gradients, and tells the kernels where they are.
+template <class Real>
+LstmArrays<Real> weights_of(const LstmCell& cell, const nb::tuple& weights, Arguments& arguments) {
+  constexpr bool gradient = !std::is_const_v<Real>;
+  const std::size_t form = form_of(weights);
+  const int64_t C = cell.inputs, H = cell.units, P = cell.width;
+  const auto one = [&](std::size_t place, const std::vector<int64_t>& shape, const char* dimensions) {
+    const Array* array = arguments.add(name_of(form, place, gradient), weights[place], gradient);
+    if (array) array->expect<std::remove_const_t<Real>>(shape, dimensions);
+    return array;
+  };
+  LstmArrays<Real> found;
+  if (form == kFused) {
+    const Array* kernel = one(0, {C + P, 4 * H}, "C+P, 4*H");
+    found.w_x = fused<Real>(kernel, 0, H);
+    found.w_h = fused<Real>(kernel, C, H);
+    found.b_x = fused<Real>(one(1, {4 * H}, "4*H"), 0, H);
+  } else {
+    found.w_x = apart<Real>(one(0, {4, C, H}, "gates, C, H"));
+    found.w_h = apart<Real>(one(1, {4, P, H}, "gates, P, H"));
+    found.b_x = apart<Real>(one(2, {4, H}, "gates, H"));
+    found.b_h = apart<Real>(one(3, {4, H}, "gates, H"));
+    found.peepholes = apart<Real>(one(4, {4, H}, "gates, H"));
+    if (const Array* projection = one(5, {H, P}, "H, P")) {
+      found.projection = {projection->data<Real>(), {}, projection->stride(0), projection->stride(1)};
+    }
+  }
+  return found;
+}
+
+template <class Real>
+class PythonLstm {
+ public:
+  PythonLstm(const nb::tuple& weights, double forget_bias, const std::string& gate, const std::string& cell,
+             const std::string& output, std::optional<double> input_clip, std::optional<double> cell_clip,
+             std::optional<double> projection_clip, bool reverse, bool trainable) {
+    measure(cell_, weights);
+    cell_.gate = activation("gate", gate);
+    cell_.cell = activation("cell", cell);
+    cell_.output = activation("output", output);
+    cell_.forget_bias = forget_bias;
+    cell_.input_clip = limit("input_clip", input_clip);
+    cell_.cell_clip = limit("cell_clip", cell_clip);
+    cell_.projection_clip = limit("projection_clip", projection_clip);
+    cell_.reverse = reverse;
+    Arguments arguments;
+    lstm_.emplace(cell_, weights_of<const Real>(cell_, weights, arguments), trainable);
+    trainable_ = trainable;
+  }
+
+  void forward(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
+               nb::handle c_final, nb::handle h_final, nb::handle saved, int64_t recompute_every, int threads) const {
+    Arguments arguments;
+    std::vector<int64_t> room;
+    LstmForward<Real> call = read<Real>(arguments, room, x, lengths, c_start, h_start, recompute_every);
+    call.outputs = arguments.steps<Real>("outputs", outputs, call.cases, call.steps, cell_.width, "N, T, P");
+    call.c_final = arguments.rows<Real>("c_final", c_final, call.cases, cell_.units, "N, H");
+    call.h_final = arguments.rows<Real>("h_final", h_final, call.cases, cell_.width, "N, P");
+    call.saved = saved_of<Real>(arguments, saved, call);
+    if (!saved.is_none() && outputs.is_none()) throw Refused("outputs: found none, expected an array beside saved");
+    arguments.expect_apart();
+    const nb::gil_scoped_release released;
+    lstm_->forward(call, threads);
+  }
+
+  void backward(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
+                nb::handle saved, int64_t recompute_every, nb::handle d_outputs, nb::handle d_c_final,
+                nb::handle d_h_final, nb::handle d_x, nb::handle d_c_start, nb::handle d_h_start,
+                std::optional<nb::tuple> d_weights, int threads) const {
+    if (!trainable_) throw Refused("backward: found a layer packed for forward alone, expected trainable=True");
+    Arguments arguments;
+    std::vector<int64_t> room;
+    LstmBackward<Real> call;
+    call.forward = read<Real>(arguments, room, x, lengths, c_start, h_start, recompute_every);
+    const int64_t N = call.forward.cases, T = call.forward.steps, C = cell_.inputs, H = cell_.units, P = cell_.width;
+    if (outputs.is_none()) throw Refused("outputs: found none, expected what forward wrote");
+    if (saved.is_none()) throw Refused("saved: found none, expected what forward wrote");
+    // The kernels read these two alone here, through the same struct that forward writes them by.
+    const Steps<const Real> written = arguments.steps<const Real>("outputs", outputs, N, T, P, "N, T, P");
+    call.forward.outputs = {const_cast<Real*>(written.data), written.n, written.t};
+    call.forward.saved = const_cast<Real*>(saved_of<const Real>(arguments, saved, call.forward));
+    call.d_outputs = arguments.steps<const Real>("d_outputs", d_outputs, N, T, P, "N, T, P");
+    call.d_c_final = arguments.rows<const Real>("d_c_final", d_c_final, N, H, "N, H");
+    call.d_h_final = arguments.rows<const Real>("d_h_final", d_h_final, N, P, "N, P");
+    call.d_x = arguments.steps<Real>("d_x", d_x, N, T, C, "N, T, C");
+    call.d_c_start = arguments.rows<Real>("d_c_start", d_c_start, N, H, "N, H");
+    call.d_h_start = arguments.rows<Real>("d_h_start", d_h_start, N, P, "N, P");
+    if (d_weights) call.d_weights = weights_of<Real>(cell_, *d_weights, arguments);
+    arguments.expect_apart();
+    const nb::gil_scoped_release released;
+    lstm_->backward(call, threads);
+  }
+
+  std::size_t saved_size(int64_t cases, int64_t steps, int64_t recompute_every) const {
+    return lstm_saved_size<Real>(cell_, cases, steps, recompute_every);
+  }
+
+ private:
+  template <class Element>
+  LstmForward<Element> read(Arguments& arguments, std::vector<int64_t>& room, nb::handle x, nb::handle lengths,
+                            nb::handle c_start, nb::handle h_start, int64_t recompute_every) const {
+    if (recompute_every < 0) {
+      throw Refused("recompute_every: found " + std::to_string(recompute_every) + ", expected 0 or a number of steps");
+    }
+    if (x.is_none()) throw Refused("x: found None, expected an array (N, T, C=" + std::to_string(cell_.inputs) + ")");
+    LstmForward<Element> call;
+    call.x = arguments.steps<const Element>("x", x, kAnySize, kAnySize, cell_.inputs, "N, T, C");
+    const Array& sequences = arguments.last_read();
+    call.cases = sequences.size(0);
+    call.steps = sequences.size(1);
+    if (!lengths.is_none()) {
+      room = checked_lengths(lengths, call.cases, call.steps);
+      call.lengths = room.data();
+    }
+    call.c_start = arguments.rows<const Element>("c_start", c_start, call.cases, cell_.units, "N, H");
+    call.h_start = arguments.rows<const Element>("h_start", h_start, call.cases, cell_.width, "N, P");
+    call.recompute_every = recompute_every;
+    return call;
+  }
+
+  template <class Element>
+  Element* saved_of(Arguments& arguments, nb::handle value, const LstmForward<Real>& call) const {
+    const Array* array = arguments.add("saved", value, !std::is_const_v<Element>);
+    if (!array) return nullptr;
+    const auto needed = saved_size(call.cases, call.steps, call.recompute_every);
+    array->expect<Real>({static_cast<int64_t>(needed)}, "saved_size").expect_dense();
+    return array->data<Element>();
+  }
+
+  LstmCell cell_;
+  std::optional<Lstm<Real>> lstm_;
+  bool trainable_ = false;
+};
+
+template <class Real>
+void register_class(nb::module_& module, const char* name, const char* summary) {
+  using Class = PythonLstm<Real>;
+  nb::class_<Class>(module, name, summary)
+      .def(nb::init<const nb::tuple&, double, const std::string&, const std::string&, const std::string&,
+                    std::optional<double>, std::optional<double>, std::optional<double>, bool, bool>(),
+           nb::arg("weights"), nb::kw_only(), nb::arg("forget_bias") = 0.0, nb::arg("gate") = "sigmoid",
+           nb::arg("cell") = "tanh", nb::arg("output") = "tanh", nb::arg("input_clip") = nb::none(),
+           nb::arg("cell_clip") = nb::none(), nb::arg("projection_clip") = nb::none(), nb::arg("reverse") = false,
+           nb::arg("trainable") = false)
+      .def("forward", &Class::forward, nb::arg("x"), nb::arg("lengths").none(), nb::arg("c_start").none(),
+           nb::arg("h_start").none(), nb::arg("outputs").none(), nb::arg("c_final").none(), nb::arg("h_final").none(),
+           nb::arg("saved").none(), nb::arg("recompute_every"), nb::arg("threads"))
+      .def("backward", &Class::backward, nb::arg("x"), nb::arg("lengths").none(), nb::arg("c_start").none(),
+           nb::arg("h_start").none(), nb::arg("outputs"), nb::arg("saved"), nb::arg("recompute_every"),
+           nb::arg("d_outputs").none(), nb::arg("d_c_final").none(), nb::arg("d_h_final").none(),
+           nb::arg("d_x").none(), nb::arg("d_c_start").none(), nb::arg("d_h_start").none(),
+           nb::arg("d_weights").none(), nb::arg("threads"))
+      .def("saved_size", &Class::saved_size, nb::arg("cases"), nb::arg("steps"), nb::arg("recompute_every"));
+}
+
+}  // namespace
+
+void register_lstm(nb::module_& module) {
+  register_class<float>(module, "LstmFloat32", "A packed layer, computed in float32.");
+  register_class<double>(module, "LstmFloat64", "A packed layer, computed in float64.");
+}
+
+}  // namespace quadgate::binding

@@ -1,0 +1,73 @@
+"""Compiled kernels of quadgate."""
+
+from typing import Any
+
+# A NumPy array, a torch tensor or anything with DLPack, in main memory; nothing is copied.
+_Array = Any
+_Weights = tuple[_Array | None, ...]
+
+def instruction_sets() -> list[str]:
+    """Return the instruction sets that this processor has, best first."""
+
+def fma_peak(threads: int) -> float:
+    """Measure the floating-point operations per second of fused multiply-adds alone."""
+
+class _Lstm:
+    """A packed layer. Weights are `(kernel, bias)`, or `(w_x, w_h, b_x, b_h, peepholes [4, H], projection)`.
+
+    Raises:
+        InputError: an argument of another dtype, shape or stride than stands below, by its name.
+    """
+
+    def __init__(
+        self,
+        weights: _Weights,
+        *,
+        forget_bias: float = 0.0,
+        gate: str = "sigmoid",
+        cell: str = "tanh",
+        output: str = "tanh",
+        input_clip: float | None = None,
+        cell_clip: float | None = None,
+        projection_clip: float | None = None,
+        reverse: bool = False,
+        trainable: bool = False,
+    ) -> None: ...
+    def forward(
+        self,
+        x: _Array,  # [N, T, C], dense along C
+        lengths: _Array | None,  # [N] int64
+        c_start: _Array | None,  # [N, H], dense
+        h_start: _Array | None,  # [N, P], dense
+        outputs: _Array | None,  # [N, T, P], dense along P, written
+        c_final: _Array | None,  # [N, H], dense, written
+        h_final: _Array | None,  # [N, P], dense, written
+        saved: _Array | None,  # [saved_size], written for backward
+        recompute_every: int,
+        threads: int,
+    ) -> None: ...
+    def backward(
+        self,
+        x: _Array,
+        lengths: _Array | None,
+        c_start: _Array | None,
+        h_start: _Array | None,
+        outputs: _Array,
+        saved: _Array,
+        recompute_every: int,
+        d_outputs: _Array | None,
+        d_c_final: _Array | None,
+        d_h_final: _Array | None,
+        d_x: _Array | None,
+        d_c_start: _Array | None,
+        d_h_start: _Array | None,
+        d_weights: _Weights | None,
+        threads: int,
+    ) -> None: ...
+    def saved_size(self, cases: int, steps: int, recompute_every: int) -> int: ...
+
+class LstmFloat32(_Lstm):
+    """A packed layer, computed in float32."""
+
+class LstmFloat64(_Lstm):
+    """A packed layer, computed in float64."""

@@ -1,0 +1,206 @@
+"""The operator as PyTorch sees it: gradients of first and second order, compilation, transforms, autocast."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+import quadgate
+from quadgate.errors import InputError
+from quadgate.modules.sequence import lstm_sequence
+
+N, T, C, H = 3, 5, 2, 3
+
+
+def numbers(dtype=torch.float64, requires_grad=True, scale=0.8):
+    generator = torch.Generator().manual_seed(7)
+
+    def draw(*shape):
+        return (torch.randn(shape, generator=generator, dtype=torch.float64) * scale).to(dtype)
+
+    tensors = draw(N, T, C), draw(C + H, 4 * H), draw(4 * H), draw(N, H), draw(N, H)
+    return [tensor.requires_grad_(requires_grad) for tensor in tensors]
+
+
+LENGTHS = [None, torch.tensor([5, 0, 2])]
+LENGTH_NAMES = ["full", "lengths"]
+
+
+def flat(x, kernel, bias, c, h, lengths=None, **options):
+    outputs, state = quadgate.lstm(x, kernel, bias, (c, h), lengths, **options)
+    return outputs, *state
+
+
+def reference(x, kernel, bias, c, h, lengths=None, forget_bias=1.0, activation="tanh", reverse=False):
+    outputs, state = lstm_sequence(x, kernel, bias, forget_bias, activation, lengths, (c, h), reverse)
+    return outputs, *state
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=LENGTH_NAMES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients(lengths, reverse):
+    assert gradcheck(lambda *t: flat(*t, lengths, reverse=reverse, forget_bias=0.3), numbers(), fast_mode=True)
+
+
+@pytest.mark.parametrize("wanted", range(5))
+def test_one_gradient_alone_is_that_of_all(wanted):
+    tensors = numbers()
+    weights = [torch.randn_like(result) for result in flat(*tensors)]
+
+    def gradients(inputs):
+        return torch.autograd.grad(flat(*inputs), inputs[wanted], weights)[0]
+
+    alone = [tensor.detach().requires_grad_(k == wanted) for k, tensor in enumerate(tensors)]
+    assert torch.equal(gradients(alone), gradients(tensors))
+
+
+@pytest.mark.parametrize("used", range(3))
+def test_a_loss_that_uses_one_result(used):
+    tensors = numbers()
+    weight = torch.randn_like(flat(*tensors)[used])
+    found = torch.autograd.grad(flat(*tensors)[used], tensors, weight)
+    expected = torch.autograd.grad(reference(*tensors)[used], tensors, weight)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=LENGTH_NAMES)
+def test_second_derivatives(lengths):
+    assert gradgradcheck(lambda *t: flat(*t, lengths), numbers(), fast_mode=True)
+
+
+def test_third_derivatives_are_those_of_the_loop():
+    tensors = numbers()
+
+    def third(function):
+        total = sum((result**2).sum() for result in function(*tensors))
+        for _ in range(2):
+            first = torch.autograd.grad(total, tensors, create_graph=True)
+            total = sum((one**2).sum() for one in first)
+        return torch.autograd.grad(total, tensors)
+
+    torch.testing.assert_close(third(flat), third(reference), rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture
+def filled_memory():
+    """What is kept for the way back has gaps, and a comparison would read them."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("filled_memory")
+@pytest.mark.parametrize("lengths", LENGTHS, ids=LENGTH_NAMES)
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_opcheck(lengths, requires_grad):
+    x, kernel, bias, c, h = numbers(torch.float32, requires_grad)
+    arguments = (x, kernel, bias, lengths, c, h, 1.0, "tanh", False, 0, requires_grad)
+    torch.library.opcheck(torch.ops.quadgate.lstm.default, arguments)
+    torch.library.opcheck(
+        torch.ops.quadgate.lstm.default, (x, kernel, bias, None, None, None, 1.0, "tanh", True, 2, True)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lengths", LENGTHS, ids=LENGTH_NAMES)
+def test_compile_gives_one_graph_and_the_same_bits(lengths):
+    tensors = numbers(torch.float32)
+    compiled = torch.compile(flat, fullgraph=True, backend="aot_eager")
+    weights = [torch.randn_like(result) for result in flat(*tensors)]
+    found, expected = compiled(*tensors, lengths), flat(*tensors, lengths)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+    gradients = torch.autograd.grad(found, tensors, weights)
+    for one, other in zip(gradients, torch.autograd.grad(expected, tensors, weights), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_compile_with_a_dynamic_number_of_steps():
+    _, kernel, bias, c, h = numbers(torch.float32, requires_grad=False)
+    compiled = torch.compile(flat, fullgraph=True, backend="eager", dynamic=True)
+    for steps in (4, 7, 9):
+        x = torch.randn(N, steps, C)
+        assert torch.equal(compiled(x, kernel, bias, c, h)[0], flat(x, kernel, bias, c, h)[0])
+
+
+def test_func_grad_and_vmap():
+    x, kernel, bias, c, h = numbers(requires_grad=False)
+
+    def loss(kernel, x, c, h):
+        return sum((result**2).sum() for result in flat(x[None], kernel, bias, c[None], h[None]))
+
+    per_case = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, 0))(kernel, x, c, h)
+    for case in range(N):
+        leaf = kernel.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(loss(leaf, x[case], c[case], h[case]), leaf)
+        torch.testing.assert_close(per_case[case], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16])
+def test_narrow_types_are_computed_in_float32(narrow):
+    tensors = numbers(narrow)
+    found = flat(*tensors)
+    expected = flat(*(tensor.detach().float() for tensor in tensors))
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == narrow
+        assert torch.equal(one, other.to(narrow))
+    assert all(gradient.dtype == narrow for gradient in torch.autograd.grad(found[0].sum(), tensors[:3]))
+
+
+def test_autocast_computes_in_float32_and_keeps_it():
+    x, kernel, bias, c, h = numbers(torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, *_ = flat(x.bfloat16(), kernel, bias, c, h)
+    assert outputs.dtype == torch.float32
+    assert torch.equal(outputs, flat(x.bfloat16().float(), kernel, bias, c, h)[0])
+
+
+def test_strides_and_kinds_of_tensor():
+    x, kernel, bias, c, h = numbers(torch.float32, requires_grad=False)
+    expected = flat(x, kernel, bias, c, h)
+    time_major = x.transpose(0, 1).contiguous().transpose(0, 1)
+    spread = x.repeat_interleave(2, -1)[..., ::2]
+    transposed = kernel.t().contiguous().t()
+    for one in (time_major, spread):
+        for found, right in zip(flat(one, transposed, bias, c, h), expected, strict=True):
+            assert torch.equal(found, right)
+    with torch.inference_mode():
+        assert torch.equal(flat(x.clone(), kernel.clone(), bias, c, h)[0], expected[0])
+
+
+def test_without_state_and_bias_both_are_zero():
+    x, kernel, *_ = numbers(torch.float32, requires_grad=False)
+    zeros = torch.zeros(N, H)
+    outputs, _ = quadgate.lstm(x, kernel)
+    assert torch.equal(outputs, flat(x, kernel, torch.zeros(4 * H), zeros, zeros)[0])
+
+
+def test_lengths_may_be_a_list_and_any_whole_type():
+    x, kernel, bias, c, h = numbers(torch.float32, requires_grad=False)
+    expected = flat(x, kernel, bias, c, h, torch.tensor([5, 0, 2]))
+    for lengths in ([5, 0, 2], torch.tensor([5, 0, 2], dtype=torch.int32), torch.tensor([5, 0, 2], dtype=torch.uint8)):
+        for found, right in zip(flat(x, kernel, bias, c, h, lengths), expected, strict=True):
+            assert torch.equal(found, right)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.zeros(T, C)}, r"x: found shape \(5, 2\), expected \(cases, steps, 2\)"),
+        ({"x": torch.zeros(N, T, C + 1)}, r"x: found shape \(3, 5, 3\)"),
+        ({"x": torch.zeros(N, T, C, dtype=torch.float64)}, r"x: found torch.float64, expected torch.float32"),
+        ({"kernel": torch.zeros(C + H, 4 * H + 1)}, r"kernel: found shape \(5, 13\)"),
+        ({"kernel": torch.zeros(H, 4 * H)}, r"kernel: found shape \(3, 12\)"),
+        ({"bias": torch.zeros(H)}, r"bias: found shape \(3,\), expected \(12\)"),
+        ({"state": (torch.zeros(N, H), torch.zeros(N, C))}, r"state h: found shape \(3, 2\)"),
+        ({"lengths": [5, 6, 1]}, r"lengths: found 6 at case 1, expected 0 to 5"),
+        ({"lengths": [5, 1, -1]}, r"lengths: found -1 at case 2, expected 0 to 5"),
+        ({"lengths": [5, 1]}, r"lengths: found .*shape \(2,\)"),
+        ({"lengths": [5.0, 1.0, 2.0]}, r"lengths: found torch.float32, expected whole numbers"),
+        ({"activation": "tan"}, r"activation: found 'tan', which is not known; did you mean 'tanh'"),
+    ],
+)
+def test_bad_input_is_refused_by_name(change, message):
+    x, kernel, bias, c, h = numbers(torch.float32, requires_grad=False)
+    arguments = {"x": x, "kernel": kernel, "bias": bias, "state": (c, h), **change}
+    with pytest.raises(InputError, match=message):
+        quadgate.lstm(**arguments)
