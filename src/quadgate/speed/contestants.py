@@ -1,0 +1,165 @@
+"""Who takes part: quadgate, and those of its peers that are installed, each given its arrays as it likes them best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+
+import numpy as np
+
+from quadgate.cell import LSTMParameters
+from quadgate.layouts import decode, encode
+from quadgate.speed.cases import Array, Case, Problem, Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A contestant with its arrays in place: `run` is what is timed, `answer` what the last run came to.
+
+    `settle` makes settings of the process that another contestant may have changed, before the clock starts.
+    """
+
+    run: Callable[[], None]
+    answer: Callable[[], dict[str, Array]]
+    settle: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One implementation: `prepare` sets it up for a case, in TensorFlow's order of gates as the problem has it."""
+
+    name: str
+    version: str
+    tasks: tuple[Task, ...]
+    prepare: Callable[[Case, Problem], Prepared]
+
+
+def installed() -> list[Contestant]:
+    """Return quadgate, then every peer that is installed."""
+    known: list[tuple[str, str, tuple[Task, ...], Callable[[Case, Problem], Prepared]]] = [
+        ("quadgate", "quadgate", ("infer", "train"), _quadgate),
+        ("torch", "torch", ("infer", "train"), _torch),
+        ("onnxruntime", "onnxruntime", ("infer",), _onnxruntime),
+        ("openvino", "openvino", ("infer",), _openvino),
+    ]
+    return [
+        Contestant(name, version(package), tasks, prepare)
+        for name, package, tasks, prepare in known
+        if find_spec(package) is not None
+    ]
+
+
+def _quadgate(case: Case, numbers: Problem) -> Prepared:
+    import torch
+
+    import quadgate
+
+    x, d_outputs = torch.from_numpy(numbers.x), torch.from_numpy(numbers.d_outputs)
+    train = case.task == "train"
+    kernel = torch.from_numpy(numbers.kernel.copy()).requires_grad_(train)
+    bias = torch.from_numpy(numbers.bias.copy()).requires_grad_(train)
+    last: dict[str, torch.Tensor] = {}
+
+    def infer() -> None:
+        last["outputs"], _ = quadgate.lstm(x, kernel, bias, forget_bias=0.0)
+
+    def step() -> None:
+        kernel.grad = bias.grad = None
+        outputs, _ = quadgate.lstm(x, kernel, bias, forget_bias=0.0)
+        outputs.backward(d_outputs)
+
+    def answer() -> dict[str, Array]:
+        if kernel.grad is None:
+            return {"outputs": last["outputs"].numpy()}
+        gradient = LSTMParameters.from_kernel(kernel.grad.numpy(), None)
+        return {"d_w_x": gradient.w_x, "d_w_h": gradient.w_h}
+
+    return Prepared(step if train else infer, answer, lambda: torch.set_num_threads(case.threads))
+
+
+def _torch(case: Case, numbers: Problem) -> Prepared:
+    import torch
+
+    C, H = case.channels, case.units
+    x = torch.from_numpy(numbers.x.swapaxes(0, 1).copy())
+    d_outputs = torch.from_numpy(numbers.d_outputs.swapaxes(0, 1).copy())
+    layer = torch.nn.LSTM(C, H)
+    with torch.no_grad():
+        for name, value in encode(numbers.parameters, "torch.nn.LSTM").tensors.items():
+            layer.get_parameter(name).copy_(torch.from_numpy(value))
+    last: dict[str, torch.Tensor] = {}
+
+    def infer() -> None:
+        with torch.inference_mode():
+            last["outputs"], _ = layer(x)
+
+    def step() -> None:
+        layer.zero_grad()
+        outputs, _ = layer(x)
+        outputs.backward(d_outputs)
+
+    def answer() -> dict[str, Array]:
+        if case.task == "infer":
+            return {"outputs": last["outputs"].numpy().swapaxes(0, 1)}
+        gradients = {
+            name: parameter.grad.numpy() for name, parameter in layer.named_parameters() if parameter.grad is not None
+        }
+        decoded = decode(gradients, "torch.nn.LSTM")
+        return {"d_w_x": decoded.w_x, "d_w_h": decoded.w_h}
+
+    return Prepared(infer if case.task == "infer" else step, answer, lambda: torch.set_num_threads(case.threads))
+
+
+def _onnxruntime(case: Case, numbers: Problem) -> Prepared:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = case.threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(_onnx_model(case, numbers), options, providers=["CPUExecutionProvider"])
+    x = np.ascontiguousarray(numbers.x.swapaxes(0, 1))
+    last: dict[str, Array] = {}
+
+    def run() -> None:
+        (last["outputs"],) = session.run(["outputs"], {"x": x})
+
+    return Prepared(run, lambda: {"outputs": last["outputs"][:, 0].swapaxes(0, 1)})
+
+
+def _openvino(case: Case, numbers: Problem) -> Prepared:
+    import openvino
+
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": case.threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    model = core.compile_model(core.read_model(_onnx_model(case, numbers)), "CPU", settings)
+    request = model.create_infer_request()
+    x = np.ascontiguousarray(numbers.x.swapaxes(0, 1))
+    last: dict[str, Array] = {}
+
+    def run() -> None:
+        last["outputs"] = request.infer({"x": x}, share_inputs=True, share_outputs=True)["outputs"]
+
+    return Prepared(run, lambda: {"outputs": last["outputs"][:, 0].swapaxes(0, 1)})
+
+
+def _onnx_model(case: Case, numbers: Problem) -> bytes:
+    """Build an ONNX model of one LSTM node, `x [T, N, C]` to `outputs [T, 1, N, H]`."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    N, T, C, H = case.cases, case.steps, case.channels, case.units
+    constants = encode(numbers.parameters, "onnx.LSTM").tensors
+    graph = helper.make_graph(
+        [helper.make_node("LSTM", ["x", *constants], ["outputs"], hidden_size=H)],
+        "lstm",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [T, N, C])],
+        [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, [T, 1, N, H])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    return bytes(model.SerializeToString())
