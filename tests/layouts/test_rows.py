@@ -81,7 +81,7 @@ def test_a_forget_bias_is_stored_in_a_tensor_of_the_row(row):
         ("flax.linen.LSTMCell", "in x out", False, ("b_h",), "none"),
         ("haiku.LSTM", "in x out", True, ("b_x",), "always +1"),
         ("caffe2.LSTM", "out x in", False, ("b_x", "b_h"), "run time"),
-        ("coreml.LSTM", "out x in", False, ("b_x",), "run time flag"),
+        ("coreml.LSTM", "out x in", False, ("b_x",), "run time 0/1"),
         ("tflite.LSTM.basic", "out x in", True, ("b_x",), "none"),
         ("chainer.LSTM", "out x in", False, ("b_x",), "stored 1"),
         ("tf1.CudnnLSTM", "out x in", True, ("b_x", "b_h"), "none"),

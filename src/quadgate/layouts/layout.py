@@ -117,7 +117,7 @@ class ForgetBias:
         if self.choices is None:
             return "run time" if self.run_time is None else f"run time {self.run_time:+g}"
         if len(self.choices) > 1:
-            return "run time flag"
+            return "run time 0/1"
         if self.run_time:
             return f"always {self.run_time:+g}"
         return f"stored {self.stored:g}" if self.stored else "none"

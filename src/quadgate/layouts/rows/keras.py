@@ -94,7 +94,7 @@ ROWS = (
         ),
     ),
     Layout(
-        name="tf.keras.experimental.PeepholeLSTMCell",
+        name="tf.keras.PeepholeLSTMCell",
         gates="ifjo",
         tensors=(
             *_LSTM,
@@ -106,7 +106,7 @@ ROWS = (
         optional=BIASES,
         forget=stored_one("bias"),
         activations=_GATE_2,
-        notes=(_IN_BIAS,),
+        notes=("The class tf.keras.experimental.PeepholeLSTMCell.", _IN_BIAS),
     ),
     Layout(
         name="keras1.LSTM",
