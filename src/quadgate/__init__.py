@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quadgate import cell, data, explain, formats, kernels, model, modules, training
+    from quadgate import cell, data, explain, formats, kernels, layouts, model, modules, training
     from quadgate.model import Model, load, save
     from quadgate.modules import rnn
     from quadgate.modules.operator import lstm
@@ -24,6 +24,7 @@ __all__ = [
     "explain",
     "formats",
     "kernels",
+    "layouts",
     "load",
     "lstm",
     "model",
@@ -33,7 +34,7 @@ __all__ = [
     "training",
 ]
 
-_ROOMS = {"cell", "data", "explain", "formats", "kernels", "model", "modules", "training"}
+_ROOMS = {"cell", "data", "explain", "formats", "kernels", "layouts", "model", "modules", "training"}
 _NAMES = {"Model": "model", "load": "model", "save": "model", "rnn": "modules", "lstm": "modules.operator"}
 
 

@@ -10,6 +10,7 @@ from quadgate import __version__
 from quadgate.cli.doctor import doctor
 from quadgate.cli.evaluate import evaluate
 from quadgate.cli.explain import explain
+from quadgate.cli.layouts import layouts
 from quadgate.cli.predict import predict
 from quadgate.cli.summary import summary
 from quadgate.cli.train import train
@@ -43,4 +44,5 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(summary)
 app.command()(explain)
+app.command()(layouts)
 app.command()(doctor)
