@@ -187,10 +187,10 @@ def _limit(name: str, default: float | None) -> str:
 
 
 def _direction(row: Layout) -> str:
-    forwards, backwards = (repr(name) for name in row.directions)
-    return (
-        f"{forwards} in the names of a layer that reads forwards, {backwards} backwards" if any(row.directions) else ""
-    )
+    if not any(row.directions):
+        return ""
+    forwards, backwards = row.directions
+    return f"{forwards!r} in the names of a layer that reads forwards, {backwards!r} backwards"
 
 
 def _reset(row: Layout) -> str:
