@@ -1,13 +1,58 @@
-// The interface over plain loops; the packed kernels take its place.
+// Cuts a batch into tiles, gives them to the threads, and adds up what they made of the weight gradient.
 #include "lstm.h"
 
-#include "../tests/reference.h"
+#include <algorithm>
+#include <new>
+
+#include "float_mode.h"
+#include "kernels.h"
+#include "thread_pool.h"
 
 namespace quadgate {
+namespace {
+
+// Memory of any contents that begins with a cache line.
+template <class Real>
+class Buffer {
+ public:
+  explicit Buffer(std::size_t size) : data_(static_cast<Real*>(operator new(size * sizeof(Real), kLine))) {}
+  ~Buffer() { operator delete(data_, kLine); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  Real* data() const { return data_; }
+
+ private:
+  static constexpr std::align_val_t kLine{64};
+  Real* data_;
+};
+
+// `count` tiles of N cases, as even as can be.
+struct Tiles {
+  std::int64_t cases, count;
+  Tile operator[](std::size_t tile) const {
+    const std::int64_t k = static_cast<std::int64_t>(tile), first = k * cases / count;
+    return {first, (k + 1) * cases / count - first};
+  }
+  std::int64_t largest() const { return (cases + count - 1) / count; }
+};
+
+std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
+
+// Where nothing depends on it, the number of tiles follows that of the threads.
+Tiles tiles_for(std::int64_t cases, int threads) {
+  const std::int64_t least = divided_up(cases, kMostCases), fair = std::max(threads, 1);
+  return {cases, std::min(cases, divided_up(least, fair) * fair)};
+}
+
+// The tiles of a training step decide how the weight gradient is summed, so they depend on the batch alone.
+Tiles training_tiles(std::int64_t cases) { return {cases, divided_up(cases, 16)}; }
+
+}  // namespace
 
 template <class Real>
-std::size_t lstm_saved_size(const LstmCell& cell, std::int64_t cases, std::int64_t steps, std::int64_t every) {
-  return static_cast<std::size_t>(cell.units) * cases * (every ? (steps + every - 1) / every : 6 * steps);
+std::size_t lstm_saved_size(const LstmCell& cell, std::int64_t cases, std::int64_t steps,
+                            std::int64_t recompute_every) {
+  return static_cast<std::size_t>(cases) * lstm_kernels<Real>().saved_size(cell, steps, recompute_every);
 }
 
 template std::size_t lstm_saved_size<float>(const LstmCell&, std::int64_t, std::int64_t, std::int64_t);
@@ -16,12 +61,18 @@ template std::size_t lstm_saved_size<double>(const LstmCell&, std::int64_t, std:
 template <class Real>
 struct Lstm<Real>::Packed {
   LstmCell cell;
-  LstmArrays<const Real> arrays;
+  const LstmKernels<Real>& kernels;
+  Buffer<Real> weights;
 };
 
 template <class Real>
-Lstm<Real>::Lstm(const LstmCell& cell, const LstmArrays<const Real>& arrays, bool)
-    : packed_(new Packed{cell, arrays}) {}
+Lstm<Real>::Lstm(const LstmCell& cell, const LstmArrays<const Real>& arrays, bool trainable) {
+  const LstmKernels<Real>& kernels = lstm_kernels<Real>();
+  packed_.reset(new Packed{cell, kernels, Buffer<Real>(kernels.packed_size(cell, trainable))});
+  const DefaultFloatMode mode;
+  kernels.pack(cell, arrays, trainable, packed_->weights.data());
+}
+
 template <class Real>
 Lstm<Real>::~Lstm() = default;
 template <class Real>
@@ -30,13 +81,38 @@ template <class Real>
 Lstm<Real>& Lstm<Real>::operator=(Lstm&&) noexcept = default;
 
 template <class Real>
-void Lstm<Real>::forward(const LstmForward<Real>& call, int) const {
-  reference::forward(packed_->cell, packed_->arrays, call);
+void Lstm<Real>::forward(const LstmForward<Real>& call, int threads) const {
+  if (call.cases == 0) return;
+  const auto& [cell, kernels, weights] = *packed_;
+  const Tiles tiles = call.saved ? training_tiles(call.cases) : tiles_for(call.cases, threads);
+  parallel_for(threads, tiles.count, [&](std::size_t tile) {
+    const DefaultFloatMode mode;
+    const Buffer<Real> scratch(kernels.forward_scratch(cell, tiles[tile].count));
+    kernels.forward(cell, weights.data(), call, tiles[tile], scratch.data());
+  });
 }
 
 template <class Real>
-void Lstm<Real>::backward(const LstmBackward<Real>& call, int) const {
-  reference::backward(packed_->cell, packed_->arrays, call);
+void Lstm<Real>::backward(const LstmBackward<Real>& call, int threads) const {
+  const auto& [cell, kernels, weights] = *packed_;
+  const LstmArrays<Real>& to = call.d_weights;
+  const bool trains = to.w_x.data || to.w_h.data || to.b_x.data || to.b_h.data || to.peepholes.data || to.projection.data;
+  const Tiles tiles = training_tiles(call.forward.cases);
+  const std::size_t size = trains ? kernels.gradient_size(cell) : 0;
+  const Buffer<Real> gradients(size * std::max<std::size_t>(tiles.count, 1));
+  if (tiles.count == 0) std::fill_n(gradients.data(), size, Real(0));
+  parallel_for(threads, tiles.count, [&](std::size_t tile) {
+    const DefaultFloatMode mode;
+    const Buffer<Real> scratch(kernels.backward_scratch(cell, call.forward, tiles[tile].count));
+    kernels.backward(cell, weights.data(), call, tiles[tile], scratch.data(),
+                     trains ? gradients.data() + tile * size : nullptr);
+  });
+  if (!trains) return;
+  const DefaultFloatMode mode;
+  for (std::int64_t tile = 1; tile < tiles.count; ++tile) {
+    kernels.add(gradients.data(), gradients.data() + tile * size, size);
+  }
+  kernels.unpack(cell, gradients.data(), to);
 }
 
 template class Lstm<float>;

@@ -1,5 +1,8 @@
 #include "processor.h"
 
+#include <cstdlib>
+#include <stdexcept>
+
 namespace quadgate {
 
 std::vector<std::string> instruction_sets() {
@@ -16,6 +19,19 @@ std::vector<std::string> instruction_sets() {
   found.push_back("neon");
 #endif
   return found;
+}
+
+std::string instruction_set() {
+  const std::vector<std::string> found = instruction_sets();
+  const char* const wanted = std::getenv("QUADGATE_ISA");
+  if (!wanted || !*wanted) return found.front();
+  std::string names;
+  for (const std::string& name : found) {
+    if (name == wanted) return name;
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  throw std::invalid_argument("QUADGATE_ISA: found '" + std::string(wanted) + "', expected one of this processor's: " +
+                              names);
 }
 
 }  // namespace quadgate

@@ -1,0 +1,165 @@
+// The packed weights, and their way from and to the arrays of a framework.
+//
+// The kernel of a cell is [blocks of units][1 + C + P rows][4 gates][lanes]: its first row is the bias, and a block is read
+// from front to back while it is multiplied. A step's gradient of z has the same order, [blocks][cases][4 gates][lanes],
+// and so has the gradient of the kernel. Units that fill up the last block have weights of zero.
+//
+// Every other matrix [K, columns] is in panels of up to four vectors of columns: [panels][K][vectors][lanes].
+#pragma once
+
+#include "kernels.h"
+#include "vector.h"
+
+namespace quadgate::QUADGATE_TARGET {
+
+inline std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
+
+constexpr int kGates = 4;
+
+template <class Real>
+struct Layout {
+  static constexpr int kWide = kGates * kLanes<Real>;  // numbers of a row of a block
+
+  explicit Layout(const LstmCell& cell)
+      : rows(1 + cell.inputs + cell.width),
+        blocks(divided_up(cell.units, kLanes<Real>)),
+        units(blocks * kLanes<Real>),
+        width(divided_up(cell.width, kLanes<Real>) * kLanes<Real>),
+        inputs(divided_up(cell.inputs, kLanes<Real>) * kLanes<Real>),
+        kernel_size(blocks * rows * kWide),
+        peepholes_at(kernel_size),
+        peepholes_size(blocks * 3 * kLanes<Real>),
+        projection_at(peepholes_at + peepholes_size),
+        projection_size(cell.projection ? width * cell.units : 0),
+        forward_size(projection_at + projection_size),
+        to_h_at(forward_size),
+        to_x_at(to_h_at + width * blocks * kWide),
+        to_shown_at(to_x_at + inputs * blocks * kWide),
+        trainable_size(to_shown_at + (cell.projection ? units * cell.width : 0)) {}
+
+  std::int64_t rows;                  // of a block: bias, x, h
+  std::int64_t blocks;                // of units
+  std::int64_t units, width, inputs;  // H, P, C filled up to whole vectors
+  std::int64_t kernel_size;           // the kernel is at 0
+  std::int64_t peepholes_at;          // [blocks][i, f, o][lanes]
+  std::int64_t peepholes_size;
+  std::int64_t projection_at;  // panels of [H, P]
+  std::int64_t projection_size;
+  std::int64_t forward_size;
+  std::int64_t to_h_at;      // panels of [blocks x gates x lanes, P]: the gradient of z to that of h
+  std::int64_t to_x_at;      // panels of [blocks x gates x lanes, C]
+  std::int64_t to_shown_at;  // panels of [P, H]: back through the projection
+  std::int64_t trainable_size;
+};
+
+// Calls function.template operator()<V>(first) for panels of V <= 4 vectors that cover `vectors`.
+template <class Function>
+QUADGATE_INLINE void for_panels(std::int64_t vectors, const Function& function) {
+  for (std::int64_t first = 0; first < vectors; first += 4) {
+    switch (vectors - first) {
+      case 1: function.template operator()<1>(first); break;
+      case 2: function.template operator()<2>(first); break;
+      case 3: function.template operator()<3>(first); break;
+      default: function.template operator()<4>(first); break;
+    }
+  }
+}
+
+// Where [k, column] of a matrix of K rows is in its panels.
+template <class Real>
+QUADGATE_INLINE std::int64_t in_panels(std::int64_t K, std::int64_t columns, std::int64_t k, std::int64_t column) {
+  const std::int64_t vectors = divided_up(columns, kLanes<Real>), first = column / (4 * kLanes<Real>) * 4;
+  const std::int64_t in_panel = vectors - first < 4 ? vectors - first : 4;
+  return (first * K + k * in_panel) * kLanes<Real> + column - first * kLanes<Real>;
+}
+
+template <class Real>
+QUADGATE_INLINE auto& at(const GateArray<Real>& array, int gate, std::int64_t row, std::int64_t unit) {
+  return array.data[array.gate_offset[gate] + row * array.row_stride + unit * array.unit_stride];
+}
+
+template <class Real>
+std::size_t packed_size(const LstmCell& cell, bool trainable) {
+  const Layout<Real> layout(cell);
+  return static_cast<std::size_t>(trainable ? layout.trainable_size : layout.forward_size);
+}
+
+template <class Real>
+void pack(const LstmCell& cell, const LstmArrays<const Real>& arrays, bool trainable, Real* packed) {
+  constexpr int L = kLanes<Real>;
+  const Layout<Real> layout(cell);
+  const std::int64_t C = cell.inputs, H = cell.units, P = cell.width;
+  const std::int64_t size = trainable ? layout.trainable_size : layout.forward_size;
+  for (std::int64_t k = 0; k < size; ++k) packed[k] = 0;
+  const std::int64_t K = layout.blocks * layout.kWide;
+  for (std::int64_t u = 0; u < H; ++u) {
+    for (int g = 0; g < kGates; ++g) {
+      const std::int64_t z = u / L * layout.kWide + g * L + u % L;  // the place of this gate and unit in a gradient of z
+      Real* const column = packed + u / L * layout.rows * layout.kWide + g * L + u % L;
+      if (arrays.b_x.data) *column += at(arrays.b_x, g, 0, u);
+      if (arrays.b_h.data) *column += at(arrays.b_h, g, 0, u);
+      if (g == 2) *column += static_cast<Real>(cell.forget_bias);
+      for (std::int64_t k = 0; k < C; ++k) {
+        const Real weight = at(arrays.w_x, g, k, u);
+        column[(1 + k) * layout.kWide] = weight;
+        if (trainable) packed[layout.to_x_at + in_panels<Real>(K, C, z, k)] = weight;
+      }
+      for (std::int64_t k = 0; k < P; ++k) {
+        const Real weight = at(arrays.w_h, g, k, u);
+        column[(1 + C + k) * layout.kWide] = weight;
+        if (trainable) packed[layout.to_h_at + in_panels<Real>(K, P, z, k)] = weight;
+      }
+    }
+    if (cell.peepholes) {
+      Real* const peepholes = packed + layout.peepholes_at + u / L * 3 * L + u % L;
+      peepholes[0] = at(arrays.peepholes, 0, 0, u);
+      peepholes[L] = at(arrays.peepholes, 2, 0, u);
+      peepholes[2 * L] = at(arrays.peepholes, 3, 0, u);
+    }
+    for (std::int64_t k = 0; cell.projection && k < P; ++k) {
+      const Real weight = at(arrays.projection, 0, u, k);
+      packed[layout.projection_at + in_panels<Real>(H, P, u, k)] = weight;
+      if (trainable) packed[layout.to_shown_at + in_panels<Real>(P, H, k, u)] = weight;
+    }
+  }
+}
+
+// The gradient: the kernel's, the peepholes' and the projection's, where they are in the packed weights.
+template <class Real>
+std::size_t gradient_size(const LstmCell& cell) {
+  return static_cast<std::size_t>(Layout<Real>(cell).forward_size);
+}
+
+template <class Real>
+void add(Real* sum, const Real* gradient, std::size_t size) {
+  std::size_t k = 0;
+  for (; k + kLanes<Real> <= size; k += kLanes<Real>) store<Real>(sum + k, load(sum + k) + load(gradient + k));
+  for (; k < size; ++k) sum[k] += gradient[k];
+}
+
+template <class Real>
+void unpack(const LstmCell& cell, const Real* gradient, const LstmArrays<Real>& to) {
+  constexpr int L = kLanes<Real>;
+  const Layout<Real> layout(cell);
+  const std::int64_t C = cell.inputs, H = cell.units, P = cell.width;
+  for (std::int64_t u = 0; u < H; ++u) {
+    for (int g = 0; g < kGates; ++g) {
+      const Real* const column = gradient + u / L * layout.rows * layout.kWide + g * L + u % L;
+      if (to.b_x.data) at(to.b_x, g, 0, u) = *column;
+      if (to.b_h.data) at(to.b_h, g, 0, u) = *column;
+      for (std::int64_t k = 0; to.w_x.data && k < C; ++k) at(to.w_x, g, k, u) = column[(1 + k) * layout.kWide];
+      for (std::int64_t k = 0; to.w_h.data && k < P; ++k) at(to.w_h, g, k, u) = column[(1 + C + k) * layout.kWide];
+    }
+    if (cell.peepholes && to.peepholes.data) {
+      const Real* const peepholes = gradient + layout.peepholes_at + u / L * 3 * L + u % L;
+      at(to.peepholes, 0, 0, u) = peepholes[0];
+      at(to.peepholes, 2, 0, u) = peepholes[L];
+      at(to.peepholes, 3, 0, u) = peepholes[2 * L];
+    }
+    for (std::int64_t k = 0; cell.projection && to.projection.data && k < P; ++k) {
+      at(to.projection, 0, u, k) = gradient[layout.projection_at + in_panels<Real>(H, P, u, k)];
+    }
+  }
+}
+
+}  // namespace quadgate::QUADGATE_TARGET

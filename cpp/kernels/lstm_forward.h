@@ -1,0 +1,304 @@
+// Forward: the cases of a tile through all steps.
+#pragma once
+
+#include "gates.h"
+#include "layout.h"
+#include "product.h"
+
+namespace quadgate::QUADGATE_TARGET {
+
+// What backward needs of a step of a unit vector, in this order.
+enum Plane { kOfI, kOfJ, kOfF, kOfO, kOfC, kKeep, kBasicPlanes };
+
+// [cases of the tile][blocks][planes][lanes] for a step; the optional planes are c before and after for the gradient of
+// peepholes, and o * output(c) for that of a projection.
+template <class Real>
+struct SavedLayout {
+  explicit SavedLayout(const LstmCell& cell)
+      : states(kBasicPlanes), shown(states + (cell.peepholes ? 2 : 0)), planes(shown + (cell.projection ? 1 : 0)) {}
+  int states, shown, planes;
+};
+
+// Steps between two states that are kept; a multiple of the steps whose weight gradient is summed at once, so that
+// recomputing does not change where a sum begins.
+inline std::int64_t steps_of_sum(std::int64_t cases) { return divided_up(256, cases); }
+inline std::int64_t steps_of_segment(std::int64_t cases, std::int64_t recompute_every) {
+  return divided_up(recompute_every, steps_of_sum(cases)) * steps_of_sum(cases);
+}
+
+template <class Real>
+std::size_t saved_size(const LstmCell& cell, std::int64_t steps, std::int64_t recompute_every) {
+  const Layout<Real> layout(cell);
+  if (recompute_every > 0) return static_cast<std::size_t>(divided_up(steps, recompute_every) * layout.units);
+  return static_cast<std::size_t>(steps * layout.units * SavedLayout<Real>(cell).planes);
+}
+
+// The cases of a tile at one step.
+template <class Real>
+struct ForwardTile {
+  static constexpr int L = kLanes<Real>;
+
+  ForwardTile(const LstmCell& cell, const Real* packed, const LstmForward<Real>& call, Tile tile, Real* scratch)
+      : cell(cell), packed(packed), call(call), tile(tile), layout(cell), saved_layout(cell) {
+    c = scratch;
+    h = c + tile.count * layout.units;
+    h_next = h + tile.count * layout.width;
+    shown = h_next + tile.count * layout.width;
+    longest = 0;
+    for (std::int64_t s = 0; s < tile.count; ++s) {
+      length[s] = call.lengths ? call.lengths[tile.first + s] : call.steps;
+      if (length[s] > longest) longest = length[s];
+    }
+  }
+
+  static std::size_t scratch_size(const LstmCell& cell, std::int64_t cases) {
+    const Layout<Real> layout(cell);
+    return static_cast<std::size_t>(cases * (layout.units + 2 * layout.width + (cell.projection ? layout.units : 0)));
+  }
+
+  // The place in the arrays of the step that case s reads as its r-th.
+  std::int64_t place(std::int64_t s, std::int64_t r) const { return cell.reverse ? length[s] - 1 - r : r; }
+
+  const Real* x_row(std::int64_t s, std::int64_t r) const {
+    return call.x.data + (tile.first + s) * call.x.n + place(s, r) * call.x.t;
+  }
+  Real* output_row(std::int64_t s, std::int64_t r) const {
+    return call.outputs.data + (tile.first + s) * call.outputs.n + place(s, r) * call.outputs.t;
+  }
+  Real* c_of(std::int64_t s, std::int64_t block) const { return c + (block * tile.count + s) * L; }
+
+  const LstmCell& cell;
+  const Real* packed;
+  const LstmForward<Real>& call;
+  Tile tile;
+  Layout<Real> layout;
+  SavedLayout<Real> saved_layout;
+  Real* c;       // [blocks][cases][lanes]
+  Real* h;       // [cases][width]
+  Real* h_next;  // [cases][width]
+  Real* shown;   // [cases][units], where there is a projection
+  std::int64_t length[kMostCases];
+  std::int64_t longest;
+  const Real* x_rows[kMostCases];
+  Real* output_rows[kMostCases];  // null where nothing is to be written
+};
+
+template <class Real>
+inline void copy(Real* to, const Real* from, std::int64_t size) {
+  for (std::int64_t k = 0; k < size; ++k) to[k] = from[k];
+}
+
+template <class Real>
+inline void clear(Real* to, std::int64_t size) {
+  for (std::int64_t k = 0; k < size; ++k) to[k] = 0;
+}
+
+// [cases][size] dense, or null, into the tile's own order, filled up with zeros; and back.
+template <class Real>
+void load_states(const ForwardTile<Real>& t, const Real* c, const Real* h) {
+  constexpr int L = kLanes<Real>;
+  const std::int64_t H = t.cell.units, P = t.cell.width;
+  clear(t.c, t.tile.count * t.layout.units);
+  clear(t.h, t.tile.count * t.layout.width);
+  clear(t.h_next, t.tile.count * t.layout.width);
+  for (std::int64_t s = 0; s < t.tile.count; ++s) {
+    for (std::int64_t u = 0; c && u < H; ++u) t.c_of(s, u / L)[u % L] = c[(t.tile.first + s) * H + u];
+    if (h) copy(t.h + s * t.layout.width, h + (t.tile.first + s) * P, P);
+  }
+}
+
+template <class Real>
+void store_states(const ForwardTile<Real>& t, Real* c, Real* h) {
+  constexpr int L = kLanes<Real>;
+  const std::int64_t H = t.cell.units, P = t.cell.width;
+  for (std::int64_t s = 0; s < t.tile.count; ++s) {
+    for (std::int64_t u = 0; c && u < H; ++u) c[(t.tile.first + s) * H + u] = t.c_of(s, u / L)[u % L];
+    if (h) copy(h + (t.tile.first + s) * P, t.h + s * t.layout.width, P);
+  }
+}
+
+// What a step does to a vector of units of a case, from their sums z on. `saved` is the step's.
+template <bool kSave, class Real, class Gates>
+QUADGATE_INLINE void finish_units(const ForwardTile<Real>& t, const Gates& gates, std::int64_t s, std::int64_t block,
+                                  const Vector<Real> (&z)[kGates], Real* saved) {
+  constexpr int L = kLanes<Real>;
+  const std::int64_t unit = block * L;
+  Real* const c = t.c_of(s, block);
+  const Vector<Real> c_before = load(c);
+  Slopes<Real> slopes;
+  const UnitState<Real> state =
+      gates.template step<kSave>(z, c_before, t.packed + t.layout.peepholes_at + block * 3 * L, slopes);
+  store(c, state.c);
+  if (Gates::kGeneral && t.cell.projection) {
+    store(t.shown + s * t.layout.units + unit, state.shown);
+  } else {
+    store(t.h_next + s * t.layout.width + unit, state.shown);
+    Real* const output = t.output_rows[s];
+    if (output) store_part(output + unit, state.shown, t.cell.units - unit);
+  }
+  if constexpr (kSave) {
+    Real* const planes = saved + (s * t.layout.blocks + block) * t.saved_layout.planes * L;
+    store(planes + kOfI * L, slopes.of_i);
+    store(planes + kOfJ * L, slopes.of_j);
+    store(planes + kOfF * L, slopes.of_f);
+    store(planes + kOfO * L, slopes.of_o);
+    store(planes + kOfC * L, slopes.of_c);
+    store(planes + kKeep * L, slopes.keep);
+    if (Gates::kGeneral && t.cell.peepholes) {
+      store(planes + t.saved_layout.states * L, c_before);
+      store(planes + (t.saved_layout.states + 1) * L, state.c);
+    }
+    if (Gates::kGeneral && t.cell.projection) store(planes + t.saved_layout.shown * L, state.shown);
+  }
+}
+
+// B blocks of units of S cases: the sums, and the gates on them while they are in registers.
+template <int B, int S, bool kSave, class Real, class Gates>
+QUADGATE_INLINE void step_units(const ForwardTile<Real>& t, const Gates& gates, std::int64_t r, std::int64_t first,
+                                std::int64_t block, Real* saved) {
+  constexpr int L = kLanes<Real>;
+  const std::int64_t block_size = t.layout.rows * t.layout.kWide;
+  const Real* weights = t.packed + block * block_size;
+  Vector<Real> sums[B * kGates][S];
+#pragma GCC unroll 8
+  for (int v = 0; v < B * kGates; ++v) {
+#pragma GCC unroll 8
+    for (int s = 0; s < S; ++s) sums[v][s] = load(weights + v / kGates * block_size + v % kGates * L);
+  }
+  const Real* rows[S];
+  for (int s = 0; s < S; ++s) rows[s] = t.x_rows[first + s];
+  weights += t.layout.kWide;
+  accumulate<B * kGates, S>(sums, weights, block_size, rows, t.cell.inputs);
+  for (int s = 0; s < S; ++s) rows[s] = t.h + (first + s) * t.layout.width;
+  weights += t.cell.inputs * t.layout.kWide;
+  accumulate<B * kGates, S>(sums, weights, block_size, rows, t.cell.width);
+
+  if constexpr (Gates::kGeneral) {
+    // Many branches: compiled once, not once for each case and block.
+    Vector<Real> z[B * S][kGates];
+    for (int v = 0; v < B * kGates; ++v) {
+      for (int s = 0; s < S; ++s) z[v / kGates * S + s][v % kGates] = sums[v][s];
+    }
+#pragma GCC unroll 1
+    for (int k = 0; k < B * S; ++k) {
+      if (r < t.length[first + k % S]) finish_units<kSave>(t, gates, first + k % S, block + k / S, z[k], saved);
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int s = 0; s < S; ++s) {
+      if (r >= t.length[first + s]) continue;
+#pragma GCC unroll 2
+      for (int b = 0; b < B; ++b) {
+        const Vector<Real> z[kGates] = {sums[b * kGates][s], sums[b * kGates + 1][s], sums[b * kGates + 2][s],
+                                        sums[b * kGates + 3][s]};
+        finish_units<kSave>(t, gates, first + s, block + b, z, saved);
+      }
+    }
+  }
+}
+
+template <class Real>
+void project(const ForwardTile<Real>& t, std::int64_t r) {
+  constexpr int L = kLanes<Real>;
+  const Real limit = static_cast<Real>(t.cell.projection_clip);
+  for_panels(t.layout.width / L, [&]<int V>(std::int64_t first_vector) {
+    const Real* const weights = t.packed + t.layout.projection_at + first_vector * L * t.cell.units;
+    for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+      Vector<Real> sums[V][S] = {};
+      const Real* rows[S];
+      for (int s = 0; s < S; ++s) rows[s] = t.shown + (first + s) * t.layout.units;
+      accumulate<V, S>(sums, weights, 0, rows, t.cell.units);
+      for (int s = 0; s < S; ++s) {
+        if (r >= t.length[first + s]) continue;
+        for (int v = 0; v < V; ++v) {
+          const std::int64_t unit = (first_vector + v) * L;
+          const Vector<Real> h = clipped<Real>(sums[v][s], limit);
+          store(t.h_next + (first + s) * t.layout.width + unit, h);
+          Real* const output = t.output_rows[first + s];
+          if (output) store_part(output + unit, h, t.cell.width - unit);
+        }
+      }
+    });
+  });
+}
+
+// Reads steps [begin, end) from the state in the tile, and leaves the state there. `saved` is that of step `begin`.
+template <bool kSave, class Real, class Gates>
+void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std::int64_t end, bool write_outputs,
+               Real* saved) {
+  // A lone case makes up for the missing others with a second block of units, where registers are short vectors.
+  constexpr int kPair = kRegisters == 16 ? 2 : 1;
+  const std::int64_t saved_step = t.tile.count * t.layout.units * t.saved_layout.planes;
+  for (std::int64_t r = begin; r < end; ++r) {
+    for (std::int64_t s = 0; s < t.tile.count; ++s) {
+      const bool reads = r < t.length[s];
+      t.x_rows[s] = reads ? t.x_row(s, r) : t.call.x.data + (t.tile.first + s) * t.call.x.n;
+      t.output_rows[s] = reads && write_outputs ? t.output_row(s, r) : nullptr;
+      // A case that has ended keeps its state, in both places from now on.
+      if (!reads) copy(t.h_next + s * t.layout.width, t.h + s * t.layout.width, t.layout.width);
+    }
+    for (std::int64_t block = 0; block < t.layout.blocks;) {
+      const bool pair = block + kPair <= t.layout.blocks;
+      for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+        if constexpr (S == 1 && kPair > 1) {
+          if (pair) return step_units<kPair, S, kSave>(t, gates, r, first, block, saved);
+        }
+        step_units<1, S, kSave>(t, gates, r, first, block, saved);
+      });
+      block += pair && t.tile.count == 1 ? kPair : 1;
+    }
+    if (t.cell.projection) project(t, r);
+    Real* const h = t.h;
+    t.h = t.h_next;
+    t.h_next = h;
+    if (kSave) saved += saved_step;
+  }
+}
+
+template <class Real>
+bool is_basic(const LstmCell& cell) {
+  return cell.gate == Activation::sigmoid && cell.cell == Activation::tanh && cell.output == Activation::tanh &&
+         !cell.peepholes && !cell.projection && cell.input_clip == kNoClip && cell.cell_clip == kNoClip;
+}
+
+template <class Real, class Function>
+void with_gates(const LstmCell& cell, const Function& function) {
+  if (is_basic<Real>(cell)) {
+    function(BasicGates<Real>{});
+  } else {
+    function(GeneralGates<Real>{cell.gate, cell.cell, cell.output, static_cast<Real>(cell.input_clip),
+                                static_cast<Real>(cell.cell_clip)});
+  }
+}
+
+template <class Real>
+void forward(const LstmCell& cell, const Real* packed, const LstmForward<Real>& call, Tile tile, Real* scratch) {
+  ForwardTile<Real> t(cell, packed, call, tile, scratch);
+  load_states(t, call.c_start, call.h_start);
+  const bool outputs = call.outputs.data != nullptr;
+  with_gates<Real>(cell, [&](const auto& gates) {
+    if (!call.saved) {
+      run_steps<false>(t, gates, 0, t.longest, outputs, static_cast<Real*>(nullptr));
+    } else if (call.recompute_every == 0) {
+      run_steps<true>(t, gates, 0, t.longest, outputs,
+                      call.saved + tile.first * saved_size<Real>(cell, call.steps, 0));
+    } else {
+      Real* kept = call.saved + tile.first * saved_size<Real>(cell, call.steps, call.recompute_every);
+      const std::int64_t segment = steps_of_segment(tile.count, call.recompute_every);
+      for (std::int64_t begin = 0; begin < t.longest; begin += segment) {
+        copy(kept, t.c, tile.count * t.layout.units);
+        kept += tile.count * t.layout.units;
+        const std::int64_t end = begin + segment < t.longest ? begin + segment : t.longest;
+        run_steps<false>(t, gates, begin, end, outputs, static_cast<Real*>(nullptr));
+      }
+    }
+  });
+  for (std::int64_t s = 0; outputs && s < tile.count; ++s) {
+    for (std::int64_t step = t.length[s]; step < call.steps; ++step) {
+      clear(call.outputs.data + (tile.first + s) * call.outputs.n + step * call.outputs.t, cell.width);
+    }
+  }
+  store_states(t, call.c_final, call.h_final);
+}
+
+}  // namespace quadgate::QUADGATE_TARGET
