@@ -17,8 +17,9 @@ from quadgate.layouts.rows.notation import (
 )
 
 _KERAS_3 = "keras-team/keras@3422977 keras/src/layers/rnn/lstm.py"
-_KERAS_3_GRU = "keras-team/keras@3422977 keras/src/layers/rnn/gru.py"
+_KERAS_3_GRU = "keras 3.15.1 keras/src/layers/rnn/gru.py"
 _KERAS_2 = "keras-team/keras 2.0.0 to 2.3.1 keras/layers/recurrent.py, v2.15.0 keras/layers/rnn/lstm.py"
+_KERAS_2_GRU = "keras-team/keras 2.0.0 to 2.3.1 keras/layers/recurrent.py"
 _KERAS_1 = "keras-team/keras 1.2.2 keras/layers/recurrent.py"
 _CUDNN = "tensorflow v2.0.0 tensorflow/python/keras/saving/hdf5_format.py, layers/cudnn_recurrent.py"
 
@@ -164,7 +165,7 @@ ROWS = (
             cell="gru",
             gates="zrn",
             tensors=_GRU_TWO_BIASES if reset_after else (*_GRU, one("bias", "b_x", "(g u)")),
-            evidence="V",
+            evidence="R" if source == _KERAS_3_GRU else "V",
             source=source,
             state=("h",),
             scope="gru/gru_cell/",
@@ -181,8 +182,8 @@ ROWS = (
         for name, source, rule, reset_after in (
             ("keras.GRU", _KERAS_3_GRU, _GATE_3, True),
             ("keras.GRU.reset_before", _KERAS_3_GRU, _GATE_3, False),
-            ("keras2.GRU", _KERAS_2, _GATE_2, True),
-            ("keras2.GRU.reset_before", _KERAS_2, _GATE_2, False),
+            ("keras2.GRU", _KERAS_2_GRU, _GATE_2, True),
+            ("keras2.GRU.reset_before", _KERAS_2_GRU, _GATE_2, False),
         )
     ),
     Layout(
@@ -191,7 +192,7 @@ ROWS = (
         gates="zrn",
         tensors=_CUDNN_KERNELS,
         evidence="V",
-        source=_CUDNN,
+        source=f"keras-team/keras 2.2.4 keras/layers/cudnn_recurrent.py; {_CUDNN}",
         state=("h",),
         scope="cu_dnngru/",
         reset_after=True,
