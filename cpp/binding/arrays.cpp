@@ -63,8 +63,8 @@ Array::Array(const char* name, nb::handle value, bool written) : name_(name) {
     taken = nb::try_cast(value, array_, false);
   }
   if (!taken) {
-    const std::string type = nb::cast<std::string>(nb::str(value.type().attr("__name__")));
-    refuse(type, written ? "an array in main memory that can be written" : "an array in main memory");
+    const nb::str type(value.type().attr("__name__"));
+    refuse(type.c_str(), written ? "an array in main memory that can be written" : "an array in main memory");
   }
   if (!is_in_main_memory(array_.device_type())) {
     refuse("an array on a device of DLPack type " + std::to_string(array_.device_type()), "one in main memory");
@@ -160,7 +160,7 @@ void register_refusals() {
   nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
     try {
       std::rethrow_exception(thrown);
-    } catch (const Refused& refused) {
+    } catch (const std::invalid_argument& refused) {
       PyErr_SetString(nb::module_::import_("quadgate.errors").attr("InputError").ptr(), refused.what());
     }
   });

@@ -18,6 +18,8 @@ NB_MODULE(_native, module) {
   quadgate::binding::register_refusals();
   module.def("instruction_sets", &quadgate::instruction_sets,
              "The instruction sets that this processor has, best first.");
+  module.def("instruction_set", &quadgate::instruction_set,
+             "The instruction set that the kernels use: the best, or the one that QUADGATE_ISA names.");
   quadgate::binding::register_lstm(module);
   module.def("fma_peak", &quadgate::fma_peak, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
              "Floating-point operations per second of fused multiply-adds alone.");

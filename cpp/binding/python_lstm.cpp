@@ -35,7 +35,9 @@ Activation activation(const char* place, const std::string& name) {
 
 double limit(const char* name, std::optional<double> clip) {
   if (!clip) return kNoClip;
-  if (!(*clip > 0)) throw Refused(std::string(name) + ": found " + std::to_string(*clip) + ", expected a limit above 0");
+  if (!(*clip > 0)) {
+    throw Refused(std::string(name) + ": found " + std::to_string(*clip) + ", expected a limit above 0");
+  }
   return *clip;
 }
 
@@ -98,11 +100,12 @@ std::vector<int64_t> checked_lengths(nb::handle value, int64_t cases, int64_t st
 // w_h [4, P, H], b_x [4, H], b_h [4, H], peepholes [4, H] of which j is not used, projection
 // [H, P])`; gradients go to arrays of the same form.
 constexpr std::size_t kFused = 2, kApart = 6;
-constexpr const char* kNames[] = {"kernel",   "bias",   "w_x",   "w_h",   "b_x",         "b_h",         "peepholes", "projection",
-                                  "d_kernel", "d_bias", "d_w_x", "d_w_h", "d_b_x", "d_b_h", "d_peepholes", "d_projection"};
+constexpr const char* kNames[] = {"kernel", "bias", "w_x", "w_h", "b_x", "b_h", "peepholes", "projection"};
+constexpr const char* kGradients[] = {"d_kernel", "d_bias", "d_w_x", "d_w_h", "d_b_x", "d_b_h", "d_peepholes",
+                                      "d_projection"};
 
 const char* name_of(std::size_t form, std::size_t place, bool gradient) {
-  return kNames[(form == kFused ? 0 : 2) + place + (gradient ? 8 : 0)];
+  return (gradient ? kGradients : kNames)[(form == kFused ? 0 : kFused) + place];
 }
 
 // One block of rows and columns of the kernel; a bias is a kernel of one row that is never stepped to.
@@ -138,7 +141,7 @@ std::size_t form_of(const nb::tuple& weights) {
 // Reads the sizes of the cell off its weights.
 void measure(LstmCell& cell, const nb::tuple& weights) {
   const std::size_t form = form_of(weights);
-  const Array first(name_of(form, 0, false), weights[0], false), second(name_of(form, 1, false), weights[1], false);
+  const Array first(name_of(form, 0, false), weights[0], false);
   if (form == kFused) {
     const bool plane = first.dimensions() == 2;
     const int64_t rows = plane ? first.size(0) : 0, columns = plane ? first.size(1) : 0;
@@ -146,7 +149,10 @@ void measure(LstmCell& cell, const nb::tuple& weights) {
     cell.inputs = rows - cell.width;
     if (columns < 4 || columns % 4 || cell.inputs < 1) first.refuse_shape("(C+H, 4*H), C and H from 1");
   } else {
-    if (first.dimensions() != 3 || first.size(1) < 1 || first.size(2) < 1) first.refuse_shape("(4, C, H), C and H from 1");
+    if (first.dimensions() != 3 || first.size(1) < 1 || first.size(2) < 1) {
+      first.refuse_shape("(4, C, H), C and H from 1");
+    }
+    const Array second(name_of(form, 1, false), weights[1], false);
     if (second.dimensions() != 3 || second.size(1) < 1) second.refuse_shape("(4, P, H), P from 1");
     cell.inputs = first.size(1);
     cell.units = first.size(2);
@@ -251,6 +257,7 @@ class PythonLstm {
   }
 
   std::size_t saved_size(int64_t cases, int64_t steps, int64_t recompute_every) const {
+    if (cases < 0 || steps < 0 || recompute_every < 0) throw Refused("saved_size: found a negative size");
     return lstm_saved_size<Real>(cell_, cases, steps, recompute_every);
   }
 
@@ -305,7 +312,7 @@ void register_class(nb::module_& module, const char* name, const char* summary) 
            nb::arg("h_start").none(), nb::arg("outputs").none(), nb::arg("c_final").none(), nb::arg("h_final").none(),
            nb::arg("saved").none(), nb::arg("recompute_every"), nb::arg("threads"))
       .def("backward", &Class::backward, nb::arg("x"), nb::arg("lengths").none(), nb::arg("c_start").none(),
-           nb::arg("h_start").none(), nb::arg("outputs"), nb::arg("saved"), nb::arg("recompute_every"),
+           nb::arg("h_start").none(), nb::arg("outputs").none(), nb::arg("saved").none(), nb::arg("recompute_every"),
            nb::arg("d_outputs").none(), nb::arg("d_c_final").none(), nb::arg("d_h_final").none(),
            nb::arg("d_x").none(), nb::arg("d_c_start").none(), nb::arg("d_h_start").none(),
            nb::arg("d_weights").none(), nb::arg("threads"))

@@ -182,6 +182,19 @@ def test_lengths_may_be_a_list_and_any_whole_type():
             assert torch.equal(found, right)
 
 
+@pytest.mark.parametrize("recompute_every", [0, 1, 3, 8])
+def test_recomputed_gradients_are_the_same_bits(recompute_every):
+    tensors = numbers(torch.float32)
+    lengths = torch.tensor([5, 0, 2])
+
+    def gradients(**options):
+        results = flat(*tensors, lengths, **options)
+        return torch.autograd.grad([(result**2).sum() for result in results], tensors)
+
+    for found, expected in zip(gradients(recompute_every=recompute_every), gradients(), strict=True):
+        assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -101,7 +101,7 @@ def _compiled() -> Choice:
         return Choice("compiled", False, "not built: no C++ compiler or no Python headers at installation")
     from quadgate.kernels import cpu
 
-    return Choice("compiled", True, f"built, instruction set {cpu.instruction_sets()[0]}")
+    return Choice("compiled", True, f"built, instruction set {cpu.instruction_set()}")
 
 
 @cache

@@ -62,9 +62,10 @@ def _compiled_kernels() -> Finding:
     if find_spec("quadgate.kernels.cpu._native") is None:
         why = "not built: no C++ compiler or no Python headers at installation; quadgate runs on NumPy or torch"
         return Finding("compiled kernels", f"{why}; install both and reinstall quadgate", False)
-    from quadgate.kernels.cpu import instruction_sets
+    from quadgate.kernels.cpu import instruction_set, instruction_sets
 
-    return Finding("compiled kernels", "built; instruction sets here: " + ", ".join(instruction_sets()), True)
+    found = f"built; {instruction_set()} runs, of {', '.join(instruction_sets())} that this processor has"
+    return Finding("compiled kernels", found, True)
 
 
 def _threads() -> Finding:

@@ -9,6 +9,7 @@ kernel.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -197,12 +198,21 @@ def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     new = layer.x.new_empty
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     new_kept = layer.x.new_zeros if torch.are_deterministic_algorithms_enabled() else new
-    return new(N, T, H), new(N, H), new(N, H), new_kept(_kept_size(N, T, H, layer.recompute_every) if keep else 0)
+    return new(N, T, H), new(N, H), new(N, H), new_kept(_kept_size(layer) if keep else 0)
 
 
-def _kept_size(N: int, T: int, H: int, recompute_every: int) -> int:
-    """The elements that a way back needs, as the kernels count them; here, because sizes may be symbols."""
-    return N * H * ((T + recompute_every - 1) // recompute_every if recompute_every else 6 * T)
+def _kept_size(layer: _Layer) -> int:
+    """Return how many elements a way back needs; N and T may be symbols."""
+    N, T, H = layer.sizes
+    every = layer.recompute_every or 1
+    return N * ((T + every - 1) // every) * _kept_per_case(layer.x.dtype, int(H), layer.recompute_every)
+
+
+@cache
+def _kept_per_case(dtype: torch.dtype, H: int, recompute_every: int) -> int:
+    """Return what is kept of one case for each step, or for each so many."""
+    one = _NATIVE[dtype]((torch.zeros(1 + H, 4 * H, dtype=dtype), None))
+    return one.saved_size(1, recompute_every or 1, recompute_every)
 
 
 def _forward(*arguments: Any) -> tuple[Tensor, ...]:

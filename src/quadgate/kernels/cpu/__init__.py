@@ -12,10 +12,10 @@ from quadgate.cell import LSTMParameters
 from quadgate.cell.batch import checked_array, checked_lengths
 from quadgate.errors import InputError
 from quadgate.kernels.choice import computed_in
-from quadgate.kernels.cpu._native import LstmFloat32, LstmFloat64, fma_peak, instruction_sets
+from quadgate.kernels.cpu._native import LstmFloat32, LstmFloat64, fma_peak, instruction_set, instruction_sets
 from quadgate.kernels.threads import number_of_threads, register_with_threadpoolctl
 
-__all__ = ["PackedLSTM", "fma_peak", "instruction_sets", "lstm_backward", "lstm_forward"]
+__all__ = ["PackedLSTM", "fma_peak", "instruction_set", "instruction_sets", "lstm_backward", "lstm_forward"]
 
 Array = NDArray[Any]
 State = tuple[Array, Array]

@@ -9,6 +9,13 @@ _Weights = tuple[_Array | None, ...]
 def instruction_sets() -> list[str]:
     """Return the instruction sets that this processor has, best first."""
 
+def instruction_set() -> str:
+    """Return the one that the kernels use: the best, or the one that `QUADGATE_ISA` names.
+
+    Raises:
+        InputError: `QUADGATE_ISA` names one that this processor has not.
+    """
+
 def fma_peak(threads: int) -> float:
     """Measure the floating-point operations per second of fused multiply-adds alone."""
 
