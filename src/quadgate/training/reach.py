@@ -64,6 +64,8 @@ class Reach:
         >>> Reach(np.array([0.0, 0.0, 0.0, 0.2, 1.0])).describe()
         'the gradient of the loss reaches 2 of 5 steps (3 to 4; step 0 gets 0 of the greatest share)'
         """
+        if not self.shares.any():
+            return f"the gradient of the loss is 0 at all {self.steps:,} steps"
         least = f"step 0 gets {self.shares[0]:.2g} of the greatest share"
         return f"the gradient of the loss reaches {self.reached:,} of {self.steps:,} steps ({self._where()}; {least})"
 
@@ -79,8 +81,6 @@ class Reach:
     def _where(self) -> str:
         """Return the runs of reached steps, such as `791 to 819`."""
         above = np.flatnonzero(self.shares > self.threshold)
-        if not len(above):
-            return "none"
         runs = np.split(above, np.flatnonzero(np.diff(above) > 1) + 1)
         shown = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
         return ", ".join(shown) if len(shown) < 4 else f"{shown[0]}, ..., {shown[-1]}"
