@@ -22,6 +22,7 @@ def test_without_compiled_kernels_the_reason_and_the_cure_are_told(monkeypatch):
     import quadgate.kernels.machine as machine
 
     monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    monkeypatch.setattr(machine, "compiled_is_built", lambda: False)
     findings = {finding.subject: finding for finding in examine()}
     assert not findings["compiled kernels"].usable
     assert "no C++ compiler" in findings["compiled kernels"].found

@@ -92,7 +92,10 @@ def implementations() -> tuple[Choice, ...]:
 
 def compiled_is_built() -> bool:
     """Tell whether the compiled kernels were built at installation."""
-    return find_spec("quadgate.kernels.cpu._native") is not None
+    try:
+        return find_spec("quadgate.kernels.cpu._native") is not None
+    except ModuleNotFoundError:  # of the package around it, which imports the module
+        return False
 
 
 @cache

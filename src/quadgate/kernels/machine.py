@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from quadgate.kernels.choice import compiled_is_built
+
 from quadgate.kernels.threads import decide, processors
 
 
@@ -59,7 +61,7 @@ def _processor_name() -> str:
 
 
 def _compiled_kernels() -> Finding:
-    if find_spec("quadgate.kernels.cpu._native") is None:
+    if not compiled_is_built():
         why = "not built: no C++ compiler or no Python headers at installation; quadgate runs on NumPy or torch"
         return Finding("compiled kernels", f"{why}; install both and reinstall quadgate", False)
     from quadgate.kernels.cpu import instruction_set, instruction_sets

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quadgate.cell import LSTMParameters, lstm
+from quadgate.cell import LSTMParameters
 from quadgate.errors import InputError, suggest
+from quadgate.kernels import lstm
 from quadgate.model.network import Cell, Head, Network
 from quadgate.model.pooling import dense, pool, softmax
 from quadgate.model.scaling import Scaling
@@ -154,7 +155,7 @@ class Model:
         states = self._starting_states(state, len(values))
         final = []
         for cells, start in zip(self.layers, states, strict=True):
-            directions = [lstm(values, cell, one, steps, np.float32) for cell, one in zip(cells, start, strict=True)]
+            directions = [lstm(values, cell, one, steps) for cell, one in zip(cells, start, strict=True)]
             values = np.concatenate([outputs for outputs, _ in directions], axis=2, dtype=np.float32)
             final.append(tuple(end for _, end in directions))
         if output == "outputs" or self.head is None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from quadgate.errors import InputError
 from quadgate.modules.initializers import initialize
+from quadgate.modules.operator import lstm
 from quadgate.modules.sequence import (
     Lengths,
     State,
@@ -14,7 +15,6 @@ from quadgate.modules.sequence import (
     check_tensor,
     gates,
     lengths_tensor,
-    lstm_sequence,
 )
 
 
@@ -136,15 +136,15 @@ class BasicLSTM(nn.Module):
         check_tensor("x", x, ["cases", "steps", self.inputs], self.kernel)
         if state is not None:
             _check_state(state, len(x), self.units, self.kernel)
-        return lstm_sequence(
+        return lstm(
             x,
             self.kernel,
             self.bias,
-            self.forget_bias,
-            self.activation,
-            lengths_tensor(lengths, x),
             state,
-            self.reverse,
+            lengths_tensor(lengths, x),
+            forget_bias=self.forget_bias,
+            activation=self.activation,
+            reverse=self.reverse,
         )
 
     def extra_repr(self) -> str:

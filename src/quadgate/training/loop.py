@@ -217,7 +217,7 @@ def train_step(
     logits = state.module(x, lengths)
     loss = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
     state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
