@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from quadgate.kernels.choice import compiled_is_built
-
 from quadgate.kernels.threads import decide, processors
 
 

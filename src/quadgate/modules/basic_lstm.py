@@ -14,7 +14,6 @@ from quadgate.modules.sequence import (
     check_activation,
     check_tensor,
     gates,
-    lengths_tensor,
 )
 
 
@@ -133,15 +132,12 @@ class BasicLSTM(nn.Module):
         Raises:
             InputError: a shape, dtype or length that does not fit.
         """
-        check_tensor("x", x, ["cases", "steps", self.inputs], self.kernel)
-        if state is not None:
-            _check_state(state, len(x), self.units, self.kernel)
         return lstm(
             x,
             self.kernel,
             self.bias,
             state,
-            lengths_tensor(lengths, x),
+            lengths,
             forget_bias=self.forget_bias,
             activation=self.activation,
             reverse=self.reverse,

@@ -36,7 +36,6 @@ if _COMPILED:
         torch.float64: LstmFloat64,
     }
 
-_WHOLE_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _NARROW_DTYPES = (torch.float16, torch.bfloat16)
 
 
@@ -176,7 +175,7 @@ class _Layer(NamedTuple):
         """Return x, the lengths and the state in the form that the kernels take."""
         lengths = self.lengths
         if lengths is not None:
-            if lengths.dtype not in _WHOLE_DTYPES:
+            if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
                 raise InputError(f"lengths: found {lengths.dtype}, expected whole numbers")
             lengths = lengths.long()
         return _dense(self.x), lengths, _dense(self.c), _dense(self.h)
