@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from quadgate import __version__
+from quadgate.cli.bench import bench
 from quadgate.cli.doctor import doctor
 from quadgate.cli.evaluate import evaluate
 from quadgate.cli.explain import explain
@@ -45,4 +46,5 @@ app.command()(predict)
 app.command()(summary)
 app.command()(explain)
 app.command()(layouts)
+app.command()(bench)
 app.command()(doctor)

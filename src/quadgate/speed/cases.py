@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadgate.cell import LSTMParameters
+from quadgate.errors import InputError, suggest
 
 Task = Literal["infer", "train"]
 Array = NDArray[np.float32]
+
+SELECTIONS = ("quick", "infer", "train", "all")
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,14 @@ def problem(case: Case) -> Problem:
 def selection(name: str) -> list[Case]:
     """Return the cases called `quick`, `infer`, `train` or `all`.
 
+    Raises:
+        InputError: another name.
+
     >>> len(selection("all")), selection("quick")[0].units
     (64, 64)
     """
+    if name not in SELECTIONS:
+        raise InputError(f"cases: found {name!r}, {suggest(name, SELECTIONS)}")
     tasks: tuple[Task, ...] = ("infer", "train")
     everything = [
         Case(task, units, cases, threads)
@@ -91,6 +99,3 @@ def selection(name: str) -> list[Case]:
     if name == "quick":
         return [case for case in everything if case.units == 64 and case.cases in (1, 32)]
     return [case for case in everything if case.task == name]
-
-
-SELECTIONS = ("quick", "infer", "train", "all")
