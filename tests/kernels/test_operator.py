@@ -6,6 +6,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import quadgate
 from quadgate.errors import InputError
+from quadgate.modules import BasicLSTM
 from quadgate.modules.sequence import lstm_sequence
 
 N, T, C, H = 3, 5, 2, 3
@@ -217,3 +218,39 @@ def test_bad_input_is_refused_by_name(change, message):
     arguments = {"x": x, "kernel": kernel, "bias": bias, "state": (c, h), **change}
     with pytest.raises(InputError, match=message):
         quadgate.lstm(**arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lengths", LENGTHS, ids=LENGTH_NAMES)
+def test_a_layer_compiles_to_one_graph(lengths):
+    layer = BasicLSTM(C, H)
+    x = torch.randn(N, T, C)
+    found, _ = torch.compile(layer, fullgraph=True, backend="aot_eager")(x, lengths)
+    expected, _ = layer(x, lengths)
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    compiled_gradient, layer.kernel.grad = layer.kernel.grad, None
+    expected.sum().backward()
+    assert torch.equal(compiled_gradient, layer.kernel.grad)
+
+
+def test_a_layer_runs_under_autocast():
+    layer = BasicLSTM(C, H)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, _ = layer(torch.randn(N, T, C).bfloat16())
+    assert outputs.dtype == torch.float32
+
+
+def test_a_layer_under_functional_transforms():
+    layer = BasicLSTM(C, H).double()
+    parameters = dict(layer.named_parameters())
+    x = torch.randn(N, T, C, dtype=torch.float64)
+
+    def loss(parameters):
+        outputs, _ = torch.func.functional_call(layer, parameters, (x,))
+        return (outputs**2).sum()
+
+    found = torch.func.grad(loss)(parameters)
+    loss(parameters).backward()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-11, atol=1e-11)
