@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import library
 from torch.autograd import gradcheck, gradgradcheck
 
 import quadgate
@@ -95,8 +96,8 @@ def filled_memory():
 def test_opcheck(lengths, requires_grad):
     x, kernel, bias, c, h = numbers(torch.float32, requires_grad)
     arguments = (x, kernel, bias, lengths, c, h, 1.0, "tanh", False, 0, requires_grad)
-    torch.library.opcheck(torch.ops.quadgate.lstm.default, arguments)
-    torch.library.opcheck(
+    library.opcheck(torch.ops.quadgate.lstm.default, arguments)
+    library.opcheck(
         torch.ops.quadgate.lstm.default, (x, kernel, bias, None, None, None, 1.0, "tanh", True, 2, True)
     )
 

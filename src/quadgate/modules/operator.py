@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from quadgate.errors import InputError
 from quadgate.kernels.choice import compiled_is_built
@@ -129,7 +129,7 @@ def _kernel_fits(x: Tensor) -> bool:
     )
 
 
-_LIBRARY = torch.library.Library("quadgate", "DEF")
+_LIBRARY = library.Library("quadgate", "DEF")
 _LAYER = (
     "Tensor x, Tensor kernel, Tensor bias, Tensor? lengths, Tensor? c, Tensor? h, "
     "float forget_bias, str activation, bool reverse, int recompute_every"
@@ -325,9 +325,9 @@ def _differentiate_backward(ctx: Any, *d_gradients: Tensor | None) -> tuple[Tens
 
 _LIBRARY.impl("lstm", _forward, "CPU")
 _LIBRARY.impl("lstm_backward", _backward, "CPU")
-torch.library.register_fake("quadgate::lstm", _room_forward, lib=_LIBRARY)
-torch.library.register_fake("quadgate::lstm_backward", _room_backward, lib=_LIBRARY)
-torch.library.register_autograd("quadgate::lstm", _differentiate_forward, setup_context=_keep_forward, lib=_LIBRARY)
-torch.library.register_autograd(
+library.register_fake("quadgate::lstm", _room_forward, lib=_LIBRARY)
+library.register_fake("quadgate::lstm_backward", _room_backward, lib=_LIBRARY)
+library.register_autograd("quadgate::lstm", _differentiate_forward, setup_context=_keep_forward, lib=_LIBRARY)
+library.register_autograd(
     "quadgate::lstm_backward", _differentiate_backward, setup_context=_keep_backward, lib=_LIBRARY
 )
