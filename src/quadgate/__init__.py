@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quadgate import cell, data, explain, formats, kernels, layouts, model, modules, training
-    from quadgate.model import Model, load, save
+    from quadgate.formats import load, save
+    from quadgate.model import Model
     from quadgate.modules import rnn
     from quadgate.modules.operator import lstm
 
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 _ROOMS = {"cell", "data", "explain", "formats", "kernels", "layouts", "model", "modules", "training"}
-_NAMES = {"Model": "model", "load": "model", "save": "model", "rnn": "modules", "lstm": "modules.operator"}
+_NAMES = {"Model": "model", "load": "formats", "save": "formats", "rnn": "modules", "lstm": "modules.operator"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quadgate.data import make_sequences
-from quadgate.model import Model, Network, save
+from quadgate.formats import save
+from quadgate.model import Model, Network
 
 WITHOUT_TORCH = """
 import sys

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from quadgate.model import Model, Network, save
+from quadgate.formats import save
+from quadgate.model import Model, Network
 
 
 def run(*arguments):
@@ -86,7 +87,7 @@ def test_the_layers_of_a_file_are_drawn(tmp_path):
     assert told.stdout.count("(12 inputs + 8 hidden) x (4 gates x 8 units) = 20 x 32 = 640") == 2
     assert told.stdout.count("(16 inputs + 8 hidden) x (4 gates x 8 units) = 24 x 32 = 768") == 2
     for cell in (cell for layer in network.cells for cell in layer):
-        assert f"{cell.kernel}\n" in told.stdout
+        assert f"{cell.name}\n" in told.stdout
     answer = json.loads(run(str(tmp_path), "--json").stdout)
     assert [cell["kernel"] for cell in answer["cells"]] == [[20, 32], [20, 32], [24, 32], [24, 32]]
     assert {cell["forget_bias"] for cell in answer["cells"]} == {1.0}

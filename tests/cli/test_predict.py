@@ -7,7 +7,8 @@ import pytest
 
 import quadgate
 from quadgate.data import make_sequences
-from quadgate.model import Model, Network, save
+from quadgate.formats import save
+from quadgate.model import Model, Network
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_the_seed_networks_table_and_arithmetic(oracle):
     ):
         assert any(" ".join(row) == " ".join(line.split()) for line in printed.splitlines())
     assert "(12 inputs + 64 hidden) x (4 gates x 64 units) = 76 x 256 = 19,456" in printed
-    assert "forget_bias=1.0 (assumed: a checkpoint does not hold it)" in printed
+    assert "forget_bias=1.0 (assumed: a checkpoint does not hold it; forget_bias= settles" in printed
 
 
 @pytest.mark.parametrize("name", ["multi", "bidirectional", "lstm_peephole_proj"])

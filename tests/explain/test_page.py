@@ -18,6 +18,7 @@ from quadgate.explain import (
     explain_reading,
     readings,
 )
+from quadgate.layouts import LAYOUTS
 from quadgate.model import Cell
 
 sizes = st.one_of(st.integers(1, 500), st.integers(1, 10**7))
@@ -86,11 +87,12 @@ def test_a_shape_with_one_reading_has_no_others():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_cell_of_a_file_is_told_with_all_it_has(language):
-    plain = Cell(inputs=12, units=64, kernel="rnn/basic_lstm_cell/kernel", bias="rnn/basic_lstm_cell/bias")
-    full = replace(plain, projection="p", projected=16, peepholes=("i", "f", "o"), forget_bias=0.5)
+    names = [(name, f"rnn/lstm_cell/{name}") for name in LAYOUTS["tf1.LSTMCell"].names()]
+    plain = Cell("rnn/lstm_cell", "tf1.LSTMCell", tuple(names[:2]), 12, 64, 64, forget_bias=1.0)
+    full = replace(plain, tensors=tuple(names), width=16, forget_bias=0.5)
     for cell, pieces in ((plain, ["76 x 256", "1.0"]), (full, ["28 x 256", "0.5", "(64, 16)", "(64,)", "12..27"])):
         text = explain_cell(cell, language)
-        assert text.startswith(cell.kernel)
+        assert text.startswith(cell.name)
         assert all(piece in text for piece in pieces)
         assert max(map(cell_len, text.splitlines())) <= 80
         assert ("projection" in text) is (cell is full)

@@ -78,9 +78,10 @@ def test_any_changed_byte_is_read_or_refused(tmp_path_factory, data):
 @pytest.mark.parametrize(
     ("key", "value", "match"),
     [
-        ("format_version", 2, "found format_version 2, this quadgate reads up to 1; upgrade it: pip install"),
-        ("format_version", 0, "found format_version 0, expected 1"),
-        ("format_version", "1", "found format_version '1', expected 1"),
+        ("format_version", 3, "found format_version 3, this quadgate reads 2; upgrade it: pip install"),
+        ("format_version", 1, "found format_version 1, this quadgate reads 2; train or convert again"),
+        ("format_version", 0, "found format_version 0, expected 2"),
+        ("format_version", "1", "found format_version '1', expected 2"),
         ("format_version", True, "found format_version True"),
         ("network", None, "neither of 'network' and 'cells'"),
         ("network", [], r"quadgate\.network: found \[\], expected an object"),
@@ -127,7 +128,7 @@ def test_more_layers_than_any_file_holds(path):
         (lambda table, record: table["out/biases"].update(data_offsets=[4, 12]), "damaged or not"),
         (lambda table, record: table["out/biases"].update(shape=[1 << 40]), "damaged or not"),
         (lambda table, record: table["out/biases"].update(dtype="F7"), "damaged or not"),
-        (lambda table, record: table["out/biases"].update(dtype="BF16", shape=[4]), "BF16, expected one of"),
+        (lambda table, record: table["out/biases"].update(dtype="F8_E5M2", shape=[8]), "F8_E5M2, expected one of"),
     ],
 )
 def test_tables_of_tensors_that_do_not_fit(path, change, match):
@@ -135,7 +136,7 @@ def test_tables_of_tensors_that_do_not_fit(path, change, match):
     refused(path, match)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "1", "null", "[" * 100000, '{"format_version": 1}', "NaN"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", "null", "[" * 100000, '{"format_version": 2}', "NaN"])
 def test_metadata_that_is_no_object(path, text):
     data = path.read_bytes()
     size = struct.unpack("<Q", data[:8])[0]

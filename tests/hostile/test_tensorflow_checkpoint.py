@@ -35,14 +35,14 @@ MEBIBYTE = 1 << 20
 def refused(path: Path, match: str | None = None) -> str:
     """Load a file that must be refused, within the limits, and return the message."""
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with pytest.raises(FileFormatError, match=match) as caught:
             list(quadgate.load(path).variables.values())
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert peak < 20 * MEBIBYTE
     text = str(caught.value)
     assert "\n" not in text
@@ -160,7 +160,7 @@ def test_places_that_overlap(tmp_path):
 def test_many_tensors_of_nothing_take_no_memory(tmp_path):
     items = {f"{k:05d}".encode(): entry(1, [0, 1 << 40], b"") for k in range(1000)}
     write_items(tmp_path / "x", items)
-    refused(tmp_path / "x", "no LSTM cell")
+    refused(tmp_path / "x", "no LSTM or GRU cell")
 
 
 @pytest.mark.parametrize("shards", [0, -1, 100000, 1 << 40])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import quadgate
 from quadgate.errors import InputError
-from quadgate.model import Model, Network, Scaling
+from quadgate.model import Assumption, Model, Network, Scaling
 from quadgate.model.network import POOLS
 
 networks = st.builds(
@@ -33,7 +33,7 @@ def test_what_is_saved_is_loaded_bit_for_bit(tmp_path_factory, network, seed, dt
         labels=None if K is None else tuple(data.draw(st.lists(text | st.integers(), min_size=K, max_size=K))),
         channels=tuple(data.draw(st.lists(text, min_size=C, max_size=C))),
         scaling=Scaling(random.normal(size=C), random.uniform(0.1, 3, C)),
-        assumptions=("one", "two"),
+        assumptions=(Assumption("forget_bias", 1.0, "why"), Assumption("pool", "last", "why", ("a", "b"), "pool=")),
         source="somewhere",
         left_out=("a: b",),
     )

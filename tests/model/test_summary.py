@@ -2,8 +2,8 @@ from quadgate.model import Network, SummaryTable
 
 
 def test_the_seed_networks_table():
-    shapes = {"Variable": (64, 2), "Variable_1": (2,)} | {
-        name: shape for name, shape in Network(12, 64, 2).shapes.items() if name.startswith("rnn")
+    shapes = {"Variable:0": (64, 2), "Variable_1:0": (2,)} | {
+        f"{name}:0": shape for name, shape in Network(12, 64, 2).shapes.items() if name.startswith("rnn")
     }
     table = SummaryTable.of(shapes)
     assert table.total == 19842

@@ -30,7 +30,7 @@ def evaluate(
     """Measure a trained model on the test part of labelled data, or on all cases where there is none."""
     from quadgate import report
     from quadgate.data import read
-    from quadgate.model import load
+    from quadgate.formats import load
 
     model = load(run)
     found = read(

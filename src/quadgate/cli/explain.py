@@ -65,20 +65,20 @@ def _of_shape(text: str, lang: str) -> tuple[KernelShape, list[str], dict[str, A
 
 
 def _of_file(path: Path, lang: str) -> tuple[KernelShape, list[str], dict[str, Any]]:
-    from quadgate.model import load
+    from quadgate.formats import load
 
     if re.fullmatch(r"\d+x\d+", str(path)) and not path.exists():
         raise InputError(f"{path}: no such file; for a shape, quadgate explain --shape {path}")
     model = load(path)
     cells = [cell for layer in model.cells for cell in layer]
     kernels = [kernel_of(cell) for cell in cells]
-    sections = [*(explain_cell(cell, lang) for cell in cells), *model.assumptions]
+    sections = [*(explain_cell(cell, lang) for cell in cells), *map(str, model.assumptions)]
     facts = {
         "cells": [
-            {"name": cell.kernel, "forget_bias": cell.forget_bias, **_facts(kernel)}
+            {"name": cell.name, "forget_bias": cell.forget_bias, **_facts(kernel)}
             for cell, kernel in zip(cells, kernels, strict=True)
         ],
-        "assumptions": list(model.assumptions),
+        "assumptions": list(map(str, model.assumptions)),
     }
     return kernels[0], sections, facts
 

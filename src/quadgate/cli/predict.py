@@ -29,7 +29,7 @@ def predict(
     """Write the class and the probabilities of every series of the test part, or of all where there is none."""
     from quadgate import report
     from quadgate.data import read
-    from quadgate.model import load
+    from quadgate.formats import load
 
     model = load(run)
     found = read(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import fill
 from typing import Annotated, Any
 
 import typer
 
-from quadgate.model import Cell, Model, load
+from quadgate.formats import load
+from quadgate.model import Cell, Model
 
 
 def summary(
@@ -24,9 +26,9 @@ def summary(
         return
     _print_table(model)
     for cell in (cell for layer in model.cells for cell in layer):
-        _print_list(cell.kernel, [_arithmetic(cell), _how_it_runs(cell)])
+        _print_list(f"{cell.name} ({cell.layout})", [cell.arithmetic, _how_it_runs(cell)])
     _print_list("scaling", [] if model.scaling is None else ["each channel is scaled first, as in training"])
-    _print_list("assumed", model.assumptions)
+    _print_list("assumed", [str(one) for one in model.assumptions])
     _print_list("left out", _gathered(model.left_out))
 
 
@@ -45,20 +47,13 @@ def _print_table(model: Model) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-def _arithmetic(cell: Cell) -> str:
-    """Return `(12 inputs + 64 hidden) x (4 gates x 64 units) = 76 x 256 = 19,456`."""
-    C, H, P = cell.inputs, cell.units, cell.state_width
-    fed_back = "hidden" if cell.projection is None else "projected"
-    return f"({C} inputs + {P} {fed_back}) x (4 gates x {H} units) = {C + P} x {4 * H} = {(C + P) * 4 * H:,}"
-
-
 def _how_it_runs(cell: Cell) -> str:
     """Say what is in no variable: the forget bias, and options where there are any."""
     activations = f"{cell.activations.cell} and {cell.activations.output}"
     options = {
         "read backward": cell.reverse,
-        "with peepholes": cell.peepholes is not None,
-        f"projected to {cell.state_width}": cell.projection is not None,
+        "with peepholes": cell.holds("peepholes"),
+        f"projected to {cell.width}": cell.holds("projection"),
         f"cell state clipped at {cell.cell_clip}": cell.cell_clip is not None,
         f"projection clipped at {cell.projection_clip}": cell.projection_clip is not None,
         f"activations {activations}": activations != "tanh and tanh",
@@ -92,20 +87,21 @@ def _facts(model: Model) -> dict[str, Any]:
         "classes": model.classes,
         "labels": model.labels,
         "channels": model.channels,
-        "assumptions": model.assumptions,
+        "assumptions": [asdict(one) for one in model.assumptions],
         "left_out": model.left_out,
     }
 
 
 def _cell_facts(cell: Cell) -> dict[str, Any]:
     return {
-        "kernel": cell.kernel,
+        "name": cell.name,
+        "layout": cell.layout,
         "inputs": cell.inputs,
         "units": cell.units,
-        "state_width": cell.state_width,
+        "width": cell.width,
         "forget_bias": cell.forget_bias,
         "cell_clip": cell.cell_clip,
         "projection_clip": cell.projection_clip,
         "reverse": cell.reverse,
-        "arithmetic": _arithmetic(cell),
+        "arithmetic": cell.arithmetic,
     }

@@ -38,7 +38,7 @@ def explain_kernel(kernel: KernelShape, language: str = "en") -> str:
 
 def kernel_of(cell: Cell) -> KernelShape:
     """Return the sizes of a cell that a file holds."""
-    return KernelShape(cell.inputs, cell.units, cell.projected)
+    return KernelShape(cell.inputs, cell.units, cell.width if cell.holds("projection") else None)
 
 
 def explain_cell(cell: Cell, language: str = "en") -> str:
@@ -48,14 +48,14 @@ def explain_cell(cell: Cell, language: str = "en") -> str:
     sizes = said.sizes(kernel)
     text = said.cell.format(
         **sizes,
-        name=cell.kernel,
+        name=cell.name,
         arithmetic=said.arithmetic.format(**sizes),
         drawing=draw(kernel, language),
         forget_bias=cell.forget_bias,
     )
-    if cell.projection is not None:
+    if cell.holds("projection"):
         text += said.projection.format(**sizes)
-    if cell.peepholes is not None:
+    if cell.holds("peepholes"):
         text += said.peepholes.format(**sizes)
     return flow(text)
 

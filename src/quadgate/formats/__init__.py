@@ -1,1 +1,6 @@
-"""Files of other frameworks: one reader for each format, none of which runs anything from a file."""
+"""Files of every framework: one entry for each format, one reader for each, none of which runs anything from a file."""
+
+from quadgate.formats.files import load, save
+from quadgate.formats.registry import FORMATS, Format
+
+__all__ = ["FORMATS", "Format", "load", "save"]

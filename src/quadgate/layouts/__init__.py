@@ -8,7 +8,7 @@ from quadgate.layouts.coding import Encoding, decode, encode
 from quadgate.layouts.flat import cut_flat, join_flat
 from quadgate.layouts.layout import Layout, Part, Tensor
 from quadgate.layouts.rows import LAYOUTS, find
-from quadgate.layouts.settings import Settings
+from quadgate.layouts.settings import Settings, settled
 from quadgate.layouts.strides import Strided, strides
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "encode",
     "find",
     "join_flat",
+    "settled",
     "strides",
 ]

@@ -140,7 +140,7 @@ def gather(row: Layout, tensors: Mapping[str, Array], layer: int, reverse: bool)
     used: set[str] = set()
     for tensor in row.tensors:
         named = replace(tensor, name=row.name_of(tensor, layer, reverse))
-        names = _shard_names(row, tensor, tensors, layer, reverse)
+        names = row.present(tensor, tensors, layer, reverse)
         used.update(names)
         if names:
             pieces = [np.asarray(tensors[name]) for name in names]
@@ -176,16 +176,6 @@ def _normal_arrays(row: Layout, found: Mapping[Tensor, Array], sizes: Sizes) -> 
         empty = np.zeros_like(next(iter(gates.values())))
         arrays[array] = np.stack([gates.get(gate, empty) for gate in order])
     return arrays
-
-
-def _shard_names(row: Layout, tensor: Tensor, tensors: Mapping[str, Array], layer: int, reverse: bool) -> list[str]:
-    """Return the names under which a tensor is there: one, or one for each shard from 0 on."""
-    names: list[str] = []
-    name = row.name_of(tensor, layer, reverse)
-    while name in tensors and name not in names:
-        names.append(name)
-        name = row.name_of(tensor, layer, reverse, len(names))
-    return names
 
 
 def _shards(data: Array, tensor: Tensor, count: int) -> list[Array]:

@@ -12,6 +12,7 @@ the four gates of a unit together, are `(u g) r`.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -242,6 +243,15 @@ class Layout:
     def name_of(self, tensor: Tensor, layer: int = 0, reverse: bool = False, shard: int = 0) -> str:
         """Return the name of a tensor in a layer."""
         return tensor.name.format(layer=layer, direction=self.directions[reverse], shard=shard)
+
+    def present(self, tensor: Tensor, names: Container[str], layer: int = 0, reverse: bool = False) -> list[str]:
+        """Return under which of `names` a tensor is there: one, or one for each shard from 0 on, or none."""
+        found: list[str] = []
+        name = self.name_of(tensor, layer, reverse)
+        while name in names and name not in found:
+            found.append(name)
+            name = self.name_of(tensor, layer, reverse, len(found))
+        return found
 
     @property
     def orientation(self) -> str:

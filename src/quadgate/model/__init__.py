@@ -1,15 +1,20 @@
-"""What a network is once it is loaded: its architecture, its numbers, running it, and its files."""
+"""What a network is once it is loaded: its layers, its numbers, what was assumed, and running it."""
 
+from quadgate.model.assumption import Assumption
 from quadgate.model.atomic import write_atomically
-from quadgate.model.files import load, save
+from quadgate.model.build import Dense, Found, build
+from quadgate.model.cell import Cell
 from quadgate.model.model import Model, State
-from quadgate.model.network import Cell, Head, Network
+from quadgate.model.network import Head, Network
 from quadgate.model.scaling import Scaling
 from quadgate.model.summary import SummaryRow, SummaryTable
 from quadgate.model.variables import Stored, Variables
 
 __all__ = [
+    "Assumption",
     "Cell",
+    "Dense",
+    "Found",
     "Head",
     "Model",
     "Network",
@@ -19,7 +24,6 @@ __all__ = [
     "SummaryRow",
     "SummaryTable",
     "Variables",
-    "load",
-    "save",
+    "build",
     "write_atomically",
 ]

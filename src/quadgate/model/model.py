@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quadgate.cell import LSTMParameters
+from quadgate.cell import GRUParameters, LSTMParameters, gru
 from quadgate.errors import InputError, suggest
 from quadgate.kernels import lstm
-from quadgate.model.network import Cell, Head, Network
+from quadgate.model.assumption import Assumption
+from quadgate.model.cell import Cell
+from quadgate.model.network import Head, Network
 from quadgate.model.pooling import dense, pool, softmax
 from quadgate.model.scaling import Scaling
 from quadgate.model.series import accept
@@ -21,8 +24,8 @@ from quadgate.model.summary import SummaryTable
 from quadgate.model.variables import Variables
 
 Array = NDArray[Any]
-State = tuple[tuple[tuple[Array, Array], ...], ...]
-"""`state[layer][direction] = (c [N, H], h [N, P])`; forward before backward; P is H without a projection."""
+State = tuple[tuple[tuple[Array, ...], ...], ...]
+"""`state[layer][direction]`, forward before backward: `(c [N, H], h [N, P])` of an LSTM, `(h [N, H],)` of a GRU."""
 
 OUTPUTS = ("logits", "probabilities", "outputs")
 
@@ -32,20 +35,23 @@ class Model:
     """A network and its numbers, whatever file they came from; nothing here imports a deep-learning framework.
 
     Attributes:
-        network: the architecture, where it is one that quadgate builds; None for peepholes, projections, clips, or
-            layers that differ.
+        network: the architecture, where it is one that quadgate builds; None for a GRU, peepholes, projections, clips,
+            or layers that differ.
         variables: ordered names and arrays, as the file has them.
         labels: the name of each class, or None.
         channels: the name of each input channel, or None.
         scaling: applied to every series before the first layer, or None.
         assumptions: what the file does not say and was taken for granted.
-        left_out: what the file holds and the model does not use, and why.
+        left_out: what the file holds and `run` does not use, and why.
         source: where the model came from.
         cells: each layer's cells, forward before backward; taken from `network` where not given.
-        head: what follows them, or None; taken from `network` where `cells` is not given.
+        head: what follows the last of them, or None; taken from `network` where `cells` is not given.
+        chains: how many layers belong to each chain, in which every layer reads the one before it; one chain of all
+            where not given. A file of two networks, or of an encoder and a decoder, has several.
 
     Raises:
-        InputError: a variable is missing or has another shape, or labels, channels or scaling have another length.
+        InputError: a variable is missing or has another shape, labels, channels or scaling have another length, or a
+            layer cannot read the one before it.
 
     >>> network = Network(inputs=1, units=1, classes=2)
     >>> model = Model(network, {name: np.ones(shape, np.float32) for name, shape in network.shapes.items()})
@@ -59,11 +65,12 @@ class Model:
     labels: tuple[str | int, ...] | None = None
     channels: tuple[str, ...] | None = None
     scaling: Scaling | None = None
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
     source: str = ""
     left_out: tuple[str, ...] = ()
     cells: tuple[tuple[Cell, ...], ...] = ()
     head: Head | None = None
+    chains: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variables", Variables(self.variables))
@@ -72,8 +79,10 @@ class Model:
                 raise InputError("model: found neither a network nor cells, expected one of them")
             object.__setattr__(self, "cells", self.network.cells)
             object.__setattr__(self, "head", self.network.head)
+        object.__setattr__(self, "chains", self.chains or (len(self.cells),))
         self._check_shapes()
         self._check_sizes()
+        self._check_chains()
 
     def _check_shapes(self) -> None:
         parts = [
@@ -116,13 +125,45 @@ class Model:
         return {name: variables.shape(name) for name in variables}
 
     @cached_property
-    def layers(self) -> tuple[tuple[LSTMParameters, ...], ...]:
+    def layers(self) -> tuple[tuple[LSTMParameters | GRUParameters, ...], ...]:
         """The numbers of each layer's cells in the normal form, `layers[layer][direction]`."""
         return tuple(tuple(cell.parameters(self.variables) for cell in layer) for layer in self.cells)
 
     def summary(self) -> SummaryTable:
-        """Return the names, shapes and counts of the variables, with their total."""
-        return SummaryTable.of(self.shapes)
+        """Return the names, shapes and counts of the variables, with their total, and the arithmetic of the layers.
+
+        A variable of TensorFlow's is printed as TensorFlow prints it, with `:0`, its number as an output.
+        """
+        output = ":0" if self.cells[0][0].layout.startswith("tf") else ""
+        return SummaryTable.of(
+            {f"{name}{output}": shape for name, shape in self.shapes.items()},
+            {cell.name: cell.arithmetic for layer in self.cells for cell in layer},
+        )
+
+    def chain(self, number: int) -> Model:
+        """Return the model of one chain of layers alone; the head goes with the last one.
+
+        Raises:
+            InputError: there is no such chain.
+        """
+        if not 0 <= number < len(self.chains):
+            raise InputError(f"chain: found {number}, expected 0 to {len(self.chains) - 1}")
+        start = sum(self.chains[:number])
+        cells = self.cells[start : start + self.chains[number]]
+        head = self.head if number == len(self.chains) - 1 else None
+        used = {name for cell in (cell for layer in cells for cell in layer) for name in cell.shapes}
+        used.update({} if head is None else head.shapes)
+        names = {cell.name for layer in cells for cell in layer}
+        return replace(
+            self,
+            network=Network.describing(cells, head),
+            variables=Variables(self.variables).only(used),
+            cells=cells,
+            head=head,
+            chains=(len(cells),),
+            assumptions=tuple(one for one in self.assumptions if not one.cells or names & set(one.cells)),
+            labels=self.labels if head is not None else None,
+        )
 
     def run(
         self,
@@ -136,18 +177,20 @@ class Model:
         Args:
             x: `[N, T, C]`, or a list of `[T_i, C]`; one channel may also come as `[N, T]`.
             lengths: `[N]`, the steps of each case in an array `x`; None where every step counts.
-            state: the starting state, as a former call returned it; None for zeros.
+            state: the starting state, as a former call returned it (see `State`); None for zeros.
             output: `logits [N, K]`, `probabilities [N, K]` (softmax), or `outputs [N, T, F]`, the top layer's, zero
                 past each case's end. By default the logits, or the outputs of a model without a head.
 
         Returns:
-            The result in float32 and the final state, `state[layer][direction] = (c [N, H], h [N, P])`.
+            The result in float32 and the final state, `state[layer][direction]`: `(c [N, H], h [N, P])` of an LSTM,
+            `(h [N, H],)` of a GRU.
 
         Raises:
-            InputError: `x`, `lengths`, `state` or `output` do not fit the model; says what to do.
+            InputError: `x`, `lengths`, `state` or `output` do not fit the model, or its layers are not one chain; says
+                what to do.
         """
         output = self._choose(output)
-        self._check_chain()
+        self._check_one_chain()
         x, steps = accept(x, lengths, self.inputs)
         values = x.astype(np.float32) if self.scaling is None else self.scaling.apply(x)
         if self.scaling is not None and steps is not None:
@@ -155,27 +198,39 @@ class Model:
         states = self._starting_states(state, len(values))
         final = []
         for cells, start in zip(self.layers, states, strict=True):
-            directions = [lstm(values, cell, one, steps) for cell, one in zip(cells, start, strict=True)]
+            directions = [_run_cell(values, cell, one, steps) for cell, one in zip(cells, start, strict=True)]
             values = np.concatenate([outputs for outputs, _ in directions], axis=2, dtype=np.float32)
             final.append(tuple(end for _, end in directions))
         if output == "outputs" or self.head is None:
             return values, tuple(final)
-        top = np.concatenate([h for _, h in final[-1]], axis=1)
+        top = np.concatenate([end[-1] for end in final[-1]], axis=1)
         query = None if self.head.query is None else self.variables[self.head.query]
         features = pool(values, top, steps, self.head.pool, query)
-        logits = dense(features, self.variables[self.head.weights], self.variables[self.head.biases])
+        weights = self.variables[self.head.weights]
+        biases = None if self.head.biases is None else self.variables[self.head.biases]
+        logits = dense(features, weights.T if self.head.transposed else weights, biases)
         return softmax(logits) if output == "probabilities" else logits, tuple(final)
 
-    def _check_chain(self) -> None:
-        width = self.inputs
-        for k, layer in enumerate(self.cells):
-            for cell in layer:
+    def _check_chains(self) -> None:
+        if min(self.chains) < 1 or sum(self.chains) != len(self.cells) or not all(self.cells):
+            raise InputError(f"chains: found {self.chains} for {len(self.cells)} layers, expected their number each")
+        ends = set(accumulate(self.chains))
+        for k, (before, layer) in enumerate(pairwise(self.cells), start=1):
+            width = sum(cell.width for cell in before)
+            for cell in layer if k not in ends else ():
                 if cell.inputs != width:
                     raise InputError(
-                        f"{self.source or 'model'}: {cell.kernel} reads {cell.inputs} numbers, layer {k - 1} gives "
-                        f"{width}: these layers are not one chain and cannot be run as one network"
+                        f"{cell.name}: reads {cell.inputs} numbers, {before[0].name} before it gives {width}"
                     )
-            width = sum(cell.state_width for cell in layer)
+
+    def _check_one_chain(self) -> None:
+        if len(self.chains) > 1:
+            starts = [0, *accumulate(self.chains)][:-1]
+            names = ", ".join(f"{k}: {self.cells[start][0].name}" for k, start in enumerate(starts))
+            raise InputError(
+                f"{self.source or 'model'}: its layers are {len(self.chains)} separate chains ({names}) and cannot be "
+                "run as one network; run one of them: model.chain(0).run(x)"
+            )
 
     def _choose(self, output: str | None) -> str:
         if output is None:
@@ -186,17 +241,31 @@ class Model:
             raise InputError(f"output: found {output!r}, expected 'outputs', since this model has no classifier head")
         return output
 
-    def _starting_states(self, state: State | None, N: int) -> Sequence[Sequence[tuple[Array, Array] | None]]:
+    def _starting_states(self, state: State | None, N: int) -> Sequence[Sequence[tuple[Array, ...] | None]]:
         if state is None:
             return [[None] * len(layer) for layer in self.cells]
         found = [len(layer) for layer in state]
         expected = [len(layer) for layer in self.cells]
         if found != expected:
             raise InputError(f"state: found {found} directions by layer, expected {expected}")
-        for k, (cells, pairs) in enumerate(zip(self.cells, state, strict=True)):
-            for d, (cell, (c, h)) in enumerate(zip(cells, pairs, strict=True)):
-                for name, one, width in (("c", c, cell.units), ("h", h, cell.state_width)):
+        for k, (cells, given) in enumerate(zip(self.cells, state, strict=True)):
+            for d, (cell, arrays) in enumerate(zip(cells, given, strict=True)):
+                widths = {"h": cell.width} if cell.kind == "gru" else {"c": cell.units, "h": cell.width}
+                place = f"state[{k}][{d}]"
+                if len(arrays) != len(widths):
+                    raise InputError(f"{place}: found {len(arrays)} arrays, expected ({', '.join(widths)})")
+                for (name, width), one in zip(widths.items(), arrays, strict=True):
                     if np.shape(one) != (N, width):
-                        place = f"state[{k}][{d}]"
                         raise InputError(f"{place}: found {name} of shape {np.shape(one)}, expected {(N, width)}")
         return state
+
+
+def _run_cell(
+    x: Array, parameters: LSTMParameters | GRUParameters, state: tuple[Array, ...] | None, steps: Array | None
+) -> tuple[Array, tuple[Array, ...]]:
+    """Run one layer in one direction."""
+    if isinstance(parameters, LSTMParameters):
+        return lstm(x, parameters, None if state is None else (state[0], state[1]), steps)
+    dtype = np.float64 if parameters.w_x.dtype == np.float64 else np.float32
+    outputs, h = gru(x, parameters, None if state is None else state[0], steps, dtype=dtype)
+    return outputs, (h,)

@@ -1,90 +1,16 @@
-"""The architecture of a network: what quadgate builds and trains, and which variables of a file play which part."""
+"""The architecture of a network: what quadgate builds and trains, and what follows its recurrent layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-
-from quadgate.cell import Activations, LSTMParameters
+from quadgate.cell import Activations
 from quadgate.cell.activations import activation
 from quadgate.errors import InputError, suggest
-from quadgate.model.variables import Array
+from quadgate.model.cell import Cell
 
 POOLS = ("last", "mean", "max", "attention")
 MOST_LAYERS = 1000  # a file may not ask for more, as each is described before its variables are looked for
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One recurrent layer in one direction: the names of its variables, and how the cell is run.
-
-    Attributes:
-        inputs: C.
-        units: H.
-        kernel: name of the kernel `[C+P, 4H]`, gates i, j, f, o.
-        bias: name of the bias `[4H]`, or None.
-        peepholes: names of the diagonals `[H]` for i, f, o, or None.
-        projection: name of the projection `[H, P]`, or None.
-        projected: P, or None.
-        forget_bias, cell_clip, projection_clip, activations, reverse: as in `LSTMParameters`.
-    """
-
-    inputs: int
-    units: int
-    kernel: str
-    bias: str | None = None
-    peepholes: tuple[str, ...] | None = None
-    projection: str | None = None
-    projected: int | None = None
-    forget_bias: float = 1.0
-    cell_clip: float | None = None
-    projection_clip: float | None = None
-    activations: Activations = field(default_factory=Activations)
-    reverse: bool = False
-
-    def __post_init__(self) -> None:
-        if self.inputs < 1 or self.units < 1:
-            raise InputError(f"cell: found {self.inputs} inputs and {self.units} units, expected at least 1 of each")
-        for name in (self.activations.gate, self.activations.cell, self.activations.output):
-            activation(name)
-        if self.peepholes is not None and len(self.peepholes) != 3:
-            raise InputError(f"cell: found {len(self.peepholes)} peepholes, expected 3 (i, f, o)")
-        if (self.projection is None) != (self.projected is None) or (self.projected or 1) < 1:
-            raise InputError(f"cell: found projection {self.projection!r} of width {self.projected}, expected both")
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The name and shape of each variable."""
-        H, P = self.units, self.state_width
-        shapes: dict[str, tuple[int, ...]] = {self.kernel: (self.inputs + P, 4 * H)}
-        if self.bias is not None:
-            shapes[self.bias] = (4 * H,)
-        shapes |= dict.fromkeys(self.peepholes or (), (H,))
-        if self.projection is not None:
-            shapes[self.projection] = (H, P)
-        return shapes
-
-    @property
-    def state_width(self) -> int:
-        """The width of the output and of the fed-back state: P with a projection, else H."""
-        return self.units if self.projected is None else self.projected
-
-    def parameters(self, variables: Mapping[str, Array]) -> LSTMParameters:
-        """Return the cell's numbers in the normal form."""
-        return LSTMParameters.from_kernel(
-            variables[self.kernel],
-            None if self.bias is None else variables[self.bias],
-            self.forget_bias,
-            peepholes=None if self.peepholes is None else np.stack([variables[name] for name in self.peepholes]),
-            projection=None if self.projection is None else variables[self.projection],
-            cell_clip=self.cell_clip,
-            projection_clip=self.projection_clip,
-            activations=self.activations,
-            reverse=self.reverse,
-        )
 
 
 @dataclass(frozen=True)
@@ -93,19 +19,21 @@ class Head:
 
     Attributes:
         weights: name of `[F, K]`, F the width of the top layer's outputs, both directions side by side.
-        biases: name of `[K]`.
+        biases: name of `[K]`, or None.
         pool: `last` (the final state h), `mean`, `max` or `attention` over the steps of a case.
         query: name of `[F]`, the query of attention pooling; None for the others.
         features: F.
         classes: K.
+        transposed: whether the weights are `[K, F]`, as PyTorch keeps them.
     """
 
     weights: str
-    biases: str
+    biases: str | None
     features: int
     classes: int
     pool: str = "last"
     query: str | None = None
+    transposed: bool = False
 
     def __post_init__(self) -> None:
         if self.pool not in POOLS:
@@ -116,8 +44,10 @@ class Head:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The name and shape of each variable."""
-        query = {} if self.query is None else {self.query: (self.features,)}
-        return {**query, self.weights: (self.features, self.classes), self.biases: (self.classes,)}
+        F, K = self.features, self.classes
+        shapes: dict[str, tuple[int, ...]] = {} if self.query is None else {self.query: (F,)}
+        shapes[self.weights] = (K, F) if self.transposed else (F, K)
+        return shapes if self.biases is None else {**shapes, self.biases: (K,)}
 
 
 @dataclass(frozen=True)
@@ -179,11 +109,14 @@ class Network:
         else:
             scope = "" if self.layers == 1 else f"stack_bidirectional_rnn/cell_{layer}/"
             scope = f"{scope}bidirectional_rnn/{direction}"
+        name = f"{scope}/basic_lstm_cell"
         return Cell(
+            name=name,
+            layout="tf1.BasicLSTMCell",
+            tensors=(("kernel", f"{name}/kernel"), ("bias", f"{name}/bias")),
             inputs=self.inputs if layer == 0 else self.features,
             units=self.units,
-            kernel=f"{scope}/basic_lstm_cell/kernel",
-            bias=f"{scope}/basic_lstm_cell/bias",
+            width=self.units,
             forget_bias=self.forget_bias,
             activations=Activations(cell=self.activation, output=self.activation),
             reverse=direction == "bw",
@@ -209,7 +142,8 @@ class Network:
     def describing(cls, cells: tuple[tuple[Cell, ...], ...], head: Head | None) -> Network | None:
         """Return the Network that computes the same as these cells and head, or None where there is none.
 
-        There is none for peepholes, projections, clips, a missing bias, and layers that differ from each other.
+        Their names and the arrangement of their numbers do not count. There is none for a GRU, peepholes, projections,
+        clips, and layers that differ from each other.
         """
         first = cells[0][0]
         network = cls(
@@ -222,14 +156,11 @@ class Network:
             forget_bias=first.forget_bias,
             activation=first.activations.cell,
         )
-        same = [[_without_names(cell) for cell in layer] for layer in cells]
-        wanted = [[_without_names(cell) for cell in layer] for layer in network.cells]
+        same = [[_computation(cell) for cell in layer] for layer in cells]
+        wanted = [[_computation(cell) for cell in layer] for layer in network.cells]
         return network if same == wanted else None
 
 
-def _without_names(cell: Cell) -> dict[str, Any]:
-    """Return everything but the names, of which only the presence counts."""
-    described = asdict(cell)
-    for name in ("kernel", "bias", "peepholes", "projection"):
-        described[name] = described[name] is not None
-    return described
+def _computation(cell: Cell) -> tuple[object, ...]:
+    """Return all that decides what a cell computes from its numbers."""
+    return cell.kind, cell.inputs, cell.units, cell.width, cell.holds("peepholes"), cell.settings

@@ -2,14 +2,16 @@
 
 The metadata has one entry, `quadgate`, a JSON object:
 
-    format_version   1
+    format_version   2
     network          the fields of `Network`, for what quadgate builds; or instead
     cells, head      the fields of each `Cell`, by layer and direction, and of `Head` (null for none)
+    chains           how many of the layers belong to each chain, where `cells` are given
     variables        the names of the tensors, in order
     labels           the name of each class, or null
     channels         the name of each channel, or null
     scaling          {"mean": [C], "scale": [C]}, or null
-    assumptions, left_out, source    as in `Model`
+    assumptions      the fields of each `Assumption`
+    left_out, source as in `Model`
 
 Tensors have the names that `network` or `cells` and `head` give them.
 """
@@ -20,24 +22,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from quadgate.errors import FileFormatError, InputError, suggest
+from quadgate.model.assumption import Assumption
 from quadgate.model.atomic import write_atomically
+from quadgate.model.cell import Cell
 from quadgate.model.model import Model
-from quadgate.model.network import Cell, Head, Network
+from quadgate.model.network import Head, Network
 from quadgate.model.record import read_record
 from quadgate.model.scaling import Scaling
-from quadgate.model.variables import Stored, Variables
+from quadgate.model.tensors import one_line, read_tensors
+from quadgate.model.variables import Variables
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS = "model.safetensors"
-# safetensors' names of the dtypes that NumPy has
-DTYPES = {
-    f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}") for kind in "FIU" for size in (1, 2, 4, 8)[kind == "F" :]
-}
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,11 @@ class Header:
     network: Network | None = None
     cells: tuple[tuple[Cell, ...], ...] = ()
     head: Head | None = None
+    chains: tuple[int, ...] = ()
     labels: tuple[str | int, ...] | None = None
     channels: tuple[str, ...] | None = None
     scaling: ScalingRecord | None = None
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
     left_out: tuple[str, ...] = ()
     source: str = ""
 
@@ -85,6 +86,7 @@ def save_weights(model: Model, path: str | Path) -> None:
         network=model.network if own else None,
         cells=() if own else model.cells,
         head=None if own else model.head,
+        chains=() if own else model.chains,
         labels=model.labels,
         channels=model.channels,
         scaling=None if model.scaling is None else ScalingRecord.of(model.scaling),
@@ -102,27 +104,21 @@ def load_weights(path: str | Path) -> Model:
     """Read a model from a safetensors file that quadgate wrote; numbers are read from the file when they are used.
 
     Raises:
-        FileFormatError: the file is damaged, was not written by quadgate or by a later version, or its tensors do not
+        FileFormatError: the file is damaged, was not written by quadgate or by another version, or its tensors do not
             fit what its metadata describes.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    try:
-        file: Any = safe_open(path, framework="np")
-        header = _read_header(file.metadata() or {}, path)
-        names = set(file.keys())
-        for name in header.variables:
-            if name not in names:
-                raise FileFormatError(f"{path}: tensor {name} is missing, {suggest(name, names)}")
-        variables = {name: _stored(file, name, path) for name in header.variables}
-    except (SafetensorError, OSError) as error:
-        raise FileFormatError(f"{path}: damaged or not a safetensors file: {_one_line(error)}") from None
+    metadata, tensors = read_tensors(path)
+    header = _read_header(metadata, path)
+    for name in header.variables:
+        if name not in tensors:
+            raise FileFormatError(f"{path}: tensor {name} is missing, {suggest(name, tensors)}")
     fitted = header.scaling
+    one_chain = len(header.chains) <= 1
     try:
         return Model(
-            network=header.network or Network.describing(header.cells, header.head),
-            variables=Variables(variables),
+            network=header.network or (Network.describing(header.cells, header.head) if one_chain else None),
+            variables=Variables({name: tensors[name] for name in header.variables}),
             labels=header.labels,
             channels=header.channels,
             scaling=None if fitted is None else Scaling(np.array(fitted.mean), np.array(fitted.scale)),
@@ -131,6 +127,7 @@ def load_weights(path: str | Path) -> Model:
             left_out=header.left_out,
             cells=header.cells,
             head=header.head,
+            chains=header.chains,
         )
     except InputError as error:
         raise FileFormatError(f"{path}: {error}") from None
@@ -145,27 +142,11 @@ def _read_header(metadata: Mapping[str, str], path: Path) -> Header:
     try:
         record = json.loads(metadata["quadgate"])
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: metadata quadgate is not JSON: {_one_line(error)}") from None
+        raise FileFormatError(f"{path}: metadata quadgate is not JSON: {one_line(error)}") from None
     version = record.get("format_version") if isinstance(record, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise FileFormatError(
-            f"{path}: found format_version {version}, this quadgate reads up to {FORMAT_VERSION}; "
-            "upgrade it: pip install --upgrade quadgate"
-        )
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise FileFormatError(f"{path}: metadata quadgate: found format_version {version!r}, expected {FORMAT_VERSION}")
+    if version != FORMAT_VERSION:
+        cure = "upgrade it: pip install --upgrade quadgate" if version > FORMAT_VERSION else "train or convert again"
+        raise FileFormatError(f"{path}: found format_version {version}, this quadgate reads {FORMAT_VERSION}; {cure}")
     return read_record(Header, record, f"{path}: metadata quadgate")
-
-
-def _stored(file: Any, name: str, path: Path) -> Stored:
-    """Describe a tensor of an open safetensors file, to be read when it is used."""
-    part = file.get_slice(name)
-    dtype = DTYPES.get(part.get_dtype())
-    if dtype is None:
-        known = ", ".join(DTYPES)
-        raise FileFormatError(f"{path}: tensor {name}: found dtype {part.get_dtype()}, expected one of {known}")
-    return Stored(tuple(part.get_shape()), dtype, lambda: file.get_tensor(name))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""The table of a model's variables."""
+"""The table of a model's variables, and where the number of each layer's weights comes from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import prod
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One variable: its name as TensorFlow 1 prints it, its shape and how many numbers it holds."""
+    """One variable: its name, its shape and how many numbers it holds."""
 
     name: str
     shape: tuple[int, ...]
@@ -24,18 +24,20 @@ class SummaryRow:
 class SummaryTable:
     """Names, shapes and counts of variables, with their total; `str` prints them as columns.
 
-    >>> print(SummaryTable.of({"Variable": (64, 2), "Variable_1": (2,)}))
+    >>> print(SummaryTable.of({"Variable:0": (64, 2), "Variable_1:0": (2,)}))
     Variable:0    (64, 2)  128
     Variable_1:0  (2,)       2
     total                  130
     """
 
     rows: tuple[SummaryRow, ...]
+    layers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, shapes: Mapping[str, tuple[int, ...]]) -> SummaryTable:
-        """Build the table from ordered names and shapes; a name gets TensorFlow's `:0`, its number as an output."""
-        return cls(tuple(SummaryRow(f"{name}:0", shape) for name, shape in shapes.items()))
+    def of(cls, shapes: Mapping[str, tuple[int, ...]], layers: Mapping[str, str] | None = None) -> SummaryTable:
+        """Build the table from ordered names and shapes, and the arithmetic of each layer by its name."""
+        rows = tuple(SummaryRow(name, shape) for name, shape in shapes.items())
+        return cls(rows, tuple((layers or {}).items()))
 
     @property
     def total(self) -> int:
@@ -46,4 +48,5 @@ class SummaryTable:
         lines = [(row.name, str(row.shape), str(row.count)) for row in self.rows]
         lines.append(("total", "", str(self.total)))
         name, shape, count = (max(map(len, column)) for column in zip(*lines, strict=True))
-        return "\n".join(f"{a:<{name}}  {b:<{shape}}  {c:>{count}}" for a, b, c in lines)
+        table = "\n".join(f"{a:<{name}}  {b:<{shape}}  {c:>{count}}" for a, b, c in lines)
+        return table + "".join(f"\n\n{name}\n  {arithmetic}" for name, arithmetic in self.layers)

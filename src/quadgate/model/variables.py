@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,10 @@ class Variables(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         return f"Variables({', '.join(f'{name} {self.shape(name)}' for name in self)})"
+
+    def only(self, names: Container[str]) -> Variables:
+        """Return those of these names, in the same order, without reading their numbers."""
+        return Variables({name: entry for name, entry in self._entries.items() if name in names})
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a variable's shape, without reading its numbers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from quadgate.errors import InputError
+from quadgate.layouts import encode
 from quadgate.model import Model, Network, Scaling
 from quadgate.modules.basic_lstm import BasicLSTM
 from quadgate.modules.classifier import SequenceClassifier
@@ -73,10 +74,15 @@ def from_model(model: Model) -> SequenceClassifier:
     with torch.no_grad():
         for own, cells in zip(_layers(module), model.layers, strict=True):
             for layer, cell in zip(own, cells, strict=True):
-                layer.kernel.copy_(torch.from_numpy(cell.kernel))
-                layer.bias.copy_(torch.from_numpy(cell.bias))
-        module.weights.copy_(torch.from_numpy(model.variables[head.weights].copy()))
-        module.biases.copy_(torch.from_numpy(model.variables[head.biases].copy()))
+                tensors = encode(cell, "tf1.BasicLSTMCell").tensors
+                layer.kernel.copy_(torch.from_numpy(tensors["kernel"]))
+                layer.bias.copy_(torch.from_numpy(tensors["bias"]))
+        weights = torch.from_numpy(model.variables[head.weights].copy())
+        module.weights.copy_(weights.T if head.transposed else weights)
+        if head.biases is None:
+            module.biases.zero_()
+        else:
+            module.biases.copy_(torch.from_numpy(model.variables[head.biases].copy()))
         if module.query is not None and head.query is not None:
             module.query.copy_(torch.from_numpy(model.variables[head.query].copy()))
     return module
@@ -93,11 +99,11 @@ def _parameters(module: SequenceClassifier, network: Network) -> dict[str, torch
     found: dict[str, torch.Tensor] = {}
     for own, cells in zip(_layers(module), network.cells, strict=True):
         for layer, cell in zip(own, cells, strict=True):
-            found[cell.kernel] = layer.kernel
-            found[str(cell.bias)] = layer.bias
+            for name, variable in cell.tensors:
+                found[variable] = layer.get_parameter(name)
     assert network.head is not None  # noqa: S101
     found[network.head.weights] = module.weights
-    found[network.head.biases] = module.biases
+    found[str(network.head.biases)] = module.biases
     if module.query is not None:
         found[str(network.head.query)] = module.query
     return found

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from quadgate.data import Dataset, Sequences, fit_scaling, split
 from quadgate.errors import InputError, QuadgateError
-from quadgate.model import Model, Scaling, save
+from quadgate.formats import save
+from quadgate.model import Model, Scaling
 from quadgate.modules import SequenceClassifier
 from quadgate.modules.exchange import to_model
 from quadgate.training.checkpoint import Position

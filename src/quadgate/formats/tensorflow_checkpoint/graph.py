@@ -55,8 +55,8 @@ class Graph:
     readers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     trainable: tuple[str, ...] = ()
 
-    def cell(self, kernel: str, projection: str | None) -> CellFacts:
-        """Follow the kernel of that name through every step in which it is used."""
+    def cell(self, kernel: str, projection: str) -> CellFacts:
+        """Follow the kernel of that name through every step in which it is used; no projection is an empty name."""
         found = [self._step(split) for product in self._products(kernel) for split in self._splits(product)]
         clips = [self._clip(product) for product in self._products(projection)] if projection else []
 

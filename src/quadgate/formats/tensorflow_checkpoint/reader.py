@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from quadgate.cell import Activations
-from quadgate.errors import FileFormatError, InputError
+from quadgate.errors import FileFormatError
 from quadgate.formats.tensorflow_checkpoint.bundle import read_bundle
 from quadgate.formats.tensorflow_checkpoint.graph import Graph, read_graph
 from quadgate.formats.tensorflow_checkpoint.single_file import read_single_file
-from quadgate.formats.tensorflow_checkpoint.structure import arrange, find_cells, find_head, left_out
+from quadgate.formats.tensorflow_checkpoint.structure import dense_layers, find_cells, left_out
 from quadgate.formats.tensorflow_checkpoint.table import MAGIC, is_table
-from quadgate.model.model import Model
-from quadgate.model.network import Cell, Network
-from quadgate.model.variables import Variables
+from quadgate.layouts import Layout, Settings, find
+from quadgate.layouts.layout import ArrayName
+from quadgate.model import Found, Model, build
 
 LATEST = re.compile(r'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 LARGEST_STATE = 1 << 20
@@ -55,14 +54,14 @@ def _latest(state: Path) -> Path:
     return state.parent / name
 
 
-def read(prefix: Path) -> Model:
+def read_model(prefix: Path, settings: Settings) -> Model:
     """Read a checkpoint; its numbers are mapped into memory, and checked, when they are used.
 
     What the graph beside it (`PREFIX.meta`) says about forget bias, clips and activations is taken from there; what
     is said nowhere is listed in `assumptions`.
 
     Raises:
-        FileFormatError: a file is damaged, or no LSTM cell is in it.
+        FileFormatError: a file is damaged, or no recurrent cell is in it.
     """
     index, meta = Path(f"{prefix}.index"), Path(f"{prefix}.meta")
     if not index.is_file() and not prefix.is_file():
@@ -80,58 +79,33 @@ def read(prefix: Path) -> Model:
             kept[name] = one
         else:
             reasons[name] = reason
-    variables = Variables(kept)
     shapes = {name: one.shape for name, one in kept.items()}
-    found = find_cells(shapes)
-    cells = arrange(found)
-    if not cells:
+    found = [_settled(one, graph) for one in find_cells(shapes)]
+    if not found:
         names = ", ".join(list(contents.tensors)[:3]) or "none"
         raise FileFormatError(
-            f"{prefix}: found no LSTM cell among its {len(contents.tensors)} variables ({names}, ...), "
+            f"{prefix}: found no LSTM or GRU cell among its {len(contents.tensors)} variables ({names}, ...), "
             "expected names such as rnn/basic_lstm_cell/kernel"
         )
-    settled = {cell.kernel: _settle(cell, graph) for layer in cells for cell in layer}
-    assumptions = [] if all(settled.values()) else _assume(cells, settled, "graph" if graph else "checkpoint")
-    cells = tuple(tuple(settled[cell.kernel] or cell for cell in layer) for layer in cells)
-    if len({one.group for one in found}) > 1:
-        assumptions.append("the layers of different scopes follow each other (assumed: in the file's order)")
-    head = find_head(shapes, cells)
-    if head is not None:
-        assumptions.append(f"{head.weights} reads the last output (assumed: a checkpoint does not hold it)")
-    try:
-        return Model(
-            network=Network.describing(cells, head),
-            variables=variables,
-            assumptions=tuple(assumptions),
-            source=str(prefix),
-            left_out=tuple(f"{name}: {reason}" for name, reason in reasons.items()),
-            cells=cells,
-            head=head,
-        )
-    except InputError as error:
-        raise FileFormatError(f"{prefix}: {error}") from None
+    return build(kept, found, source=str(prefix), settings=settings, dense=dense_layers(shapes), left_out=reasons)
 
 
-def _settle(cell: Cell, graph: Graph | None) -> Cell | None:
-    """Return the cell with what the graph says about running it, or None where nothing does."""
-    facts = None if graph is None else graph.cell(cell.kernel, cell.projection)
-    if facts is None or facts.forget_bias is None or facts.cell is None or facts.output is None:
-        return None
-    return replace(
-        cell,
-        forget_bias=facts.forget_bias,
-        cell_clip=facts.cell_clip,
-        projection_clip=facts.projection_clip,
-        activations=Activations(cell=facts.cell, output=facts.output),
-    )
+def _settled(found: Found, graph: Graph | None) -> Found:
+    """Add what the graph says about running the cell."""
+    if graph is None:
+        return replace(found, reason="a checkpoint does not hold it")
+    row, told = find(found.layout), Settings(**found.told)
+    if row.cell == "lstm":
+        facts = graph.cell(_variable(row, found, "w_x"), _variable(row, found, "projection"))
+        if facts.forget_bias is not None:
+            told["forget_bias"] = facts.forget_bias
+        if facts.cell is not None and facts.output is not None:
+            told["activations"] = Activations(cell=facts.cell, output=facts.output)
+            told |= Settings(cell_clip=facts.cell_clip, projection_clip=facts.projection_clip)
+    return replace(found, told=told, reason="the graph does not tell it")
 
 
-def _assume(cells: tuple[tuple[Cell, ...], ...], settled: Mapping[str, Cell | None], silent: str) -> list[str]:
-    """Say what is taken for granted, naming the cells where it is not all of them."""
-    open_cells = [cell for layer in cells for cell in layer if settled[cell.kernel] is None]
-    whose = "" if len(open_cells) == len(settled) else " in " + ", ".join(cell.kernel for cell in open_cells)
-    biases = sorted({cell.forget_bias for cell in open_cells})
-    return [
-        *(f"forget_bias={bias}{whose} (assumed: a {silent} does not hold it)" for bias in biases),
-        f"activation tanh, no clips{whose} (assumed: a {silent} does not hold it)",
-    ]
+def _variable(row: Layout, found: Found, array: ArrayName) -> str:
+    """Return the variable that holds an array of a cell, the first of its shards; empty where there is none."""
+    names = (name for tensor in row.holding(array) for name in row.present(tensor, found.tensors))
+    return found.tensors.get(next(names, ""), "")

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from quadgate.model.network import Cell, Head
+from quadgate.layouts import Layout, find
+from quadgate.model import Dense, Found
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-KERNEL = re.compile(
-    r"(?P<scope>(?:.*/)?(?:basic_lstm_cell|lstm_cell|lstm_fused_cell|lstm_block_wrapper|cudnn_compatible_lstm_cell"
-    r"|BasicLSTMCell|LSTMCell|LSTMBlockCell)(?:_\d+)?)/(?P<leaf>kernel|weights|Linear/Matrix|W_0|W)"
-)
-BIASES = {"kernel": "bias", "weights": "biases", "Linear/Matrix": "Linear/Bias", "W_0": "B", "W": "b"}
-PEEPHOLES = (("w_i_diag", "w_f_diag", "w_o_diag"), ("W_I_diag", "W_F_diag", "W_O_diag"))
-PROJECTIONS = ("projection/kernel", "projection/weights", "W_P_0")
+# The last part of a cell's scope, and the rows whose tensors may stand in it; the first that are all there is taken.
+CLASSES = {
+    "cudnn_compatible_lstm_cell": ("tf1.CudnnCompatibleLSTMCell",),
+    "layer_norm_basic_lstm_cell": ("tf1.LayerNormBasicLSTMCell",),
+    "lstm_fused_cell": ("tf1.LSTMBlockFusedCell", "tf1.0.LSTMCell"),
+    "lstm_block_wrapper": ("tf1.LSTMBlockFusedCell", "tf1.0.LSTMCell"),
+    "basic_lstm_cell": ("tf1.BasicLSTMCell", "tf1.0.BasicLSTMCell"),
+    "lstm_cell": ("tf1.LSTMCell", "tf1.0.LSTMCell"),
+    "gru_cell": ("tf1.GRUCell",),
+    "BasicLSTMCell": ("tf0.BasicLSTMCell", "tf1.BasicLSTMCell"),
+    "LSTMBlockCell": ("tf0.11.LSTMBlockCell", "tf0.7.LSTMCell", "tf1.LSTMBlockCell"),
+    "LSTMCell": ("tf0.7.LSTMCell", "tf1.LSTMCell"),
+}
+SCOPE = re.compile(rf"(?P<scope>(?:.*/)?(?P<kind>{'|'.join(CLASSES)})(?:_\d+)?)/.+?")
 
 LAYER = re.compile(r"^(?:cell_|Cell)(\d+)$")
 DIRECTION = re.compile(r"^(?:BiRNN_)?(fw|bw|FW|BW)$")
@@ -30,15 +37,6 @@ SLOT = re.compile(
     r"(_\d+)?$"
 )
 POWER = re.compile(r"(^|/)beta[12]_power(_\d+)?$")
-
-
-@dataclass(frozen=True)
-class Found:
-    """A recurrent cell, and where its name puts it."""
-
-    cell: Cell
-    group: str
-    layer: int
 
 
 def left_out(name: str, shape: tuple[int, ...], is_float: bool, trainable: tuple[str, ...]) -> str | None:
@@ -62,69 +60,66 @@ def left_out(name: str, shape: tuple[int, ...], is_float: bool, trainable: tuple
 
 
 def find_cells(shapes: Shapes) -> list[Found]:
-    """Return the cells, in the order of their layers, forward before backward."""
+    """Return the cells in the file's order, each with its place among the others."""
+    scopes = {match["scope"]: match["kind"] for match in map(SCOPE.fullmatch, shapes) if match}
     found = []
-    for name, shape in shapes.items():
-        match = KERNEL.fullmatch(name)
-        if match is None or len(shape) != 2 or shape[1] % 4 or not shape[1]:
-            continue
-        scope, leaf = match["scope"], match["leaf"]
-        H = shape[1] // 4
-        bias = f"{scope}/{BIASES[leaf]}"
-        diagonals = [tuple(f"{scope}/{one}" for one in names) for names in PEEPHOLES]
-        projection = next((f"{scope}/{one}" for one in PROJECTIONS if f"{scope}/{one}" in shapes), None)
-        P = H if projection is None else shapes[projection][-1]
-        if shapes.get(bias) != (4 * H,) or shape[0] <= P:
-            continue
-        parts = scope.split("/")
-        direction = next((m[1].lower() for m in map(DIRECTION.match, parts) if m), "fw")
-        layers = [int(m[1]) for m in map(LAYER.match, parts) if m]
-        cell = Cell(
-            inputs=shape[0] - P,
-            units=H,
-            kernel=name,
-            bias=bias,
-            peepholes=next((names for names in diagonals if all(shapes.get(one) == (H,) for one in names)), None),
-            projection=projection,
-            projected=None if projection is None else P,
-            forget_bias=0.0 if "cudnn_compatible" in scope else 1.0,
-            reverse=direction == "bw",
-        )
-        group = "/".join("*" if LAYER.match(p) or DIRECTION.match(p) else p for p in parts)
-        found.append(Found(cell, group, layers[-1] if layers else 0))
+    for scope, kind in scopes.items():
+        for name in CLASSES[kind]:
+            row = _by_columns(find(name), scope, shapes)
+            tensors = _tensors(row, scope, shapes)
+            if tensors is not None:
+                found.append(_placed(scope, row.name, tensors))
+                break
     return found
 
 
-def arrange(found: list[Found]) -> tuple[tuple[Cell, ...], ...]:
-    """Put cells of the same scope and layer side by side, layers after each other, scopes in the file's order."""
-    groups = list(dict.fromkeys(one.group for one in found))
-    layers: dict[tuple[int, int], list[Cell]] = {}
-    for one in sorted(found, key=lambda one: (groups.index(one.group), one.layer, one.cell.reverse)):
-        layers.setdefault((groups.index(one.group), one.layer), []).append(one.cell)
-    return tuple(tuple(layer) for layer in layers.values())
+def _tensors(row: Layout, scope: str, shapes: Shapes) -> dict[str, str] | None:
+    """Return the row's tensors that stand in a scope, or None where one is missing that the class always has."""
+    inside = {name.removeprefix(f"{scope}/") for name in shapes if name.startswith(f"{scope}/")}
+    tensors = {}
+    for tensor in row.tensors:
+        names = row.present(tensor, inside)
+        if not names and not tensor.arrays <= row.optional:
+            return None
+        tensors.update({name: f"{scope}/{name}" for name in names})
+    return tensors if len(tensors) > (row.name == "tf1.LayerNormBasicLSTMCell") else None
 
 
-def find_head(shapes: Shapes, cells: tuple[tuple[Cell, ...], ...]) -> Head | None:
-    """Return the dense layer that reads the top layer, where only one pair of variables can be it.
+def _by_columns(row: Layout, scope: str, shapes: Shapes) -> Layout:
+    """Tell shards of 0.5 and 0.6, which are narrower than the bias, from those of 0.7 and later."""
+    kernel, bias = shapes.get(f"{scope}/W_0", ()), shapes.get(f"{scope}/B", ())
+    narrow = row.name == "tf0.7.LSTMCell" and len(kernel) == 2 and len(bias) == 1 and kernel[1] < bias[0]
+    return find("tf0.5.LSTMCell") if narrow else row
 
-    A matrix that has as many columns as the first layer has inputs may be an embedding in front, and is no candidate;
-    a matrix that could follow the pair makes it a hidden layer, and then there is no head.
+
+def _placed(scope: str, layout: str, tensors: dict[str, str]) -> Found:
+    """Read from a scope which layer it is, and of which direction.
+
+    `bidirectional_rnn/fw` inside `cell_0` makes it one direction of layer 0; around `multi_rnn_cell/cell_0` it makes
+    a stack of one direction, which is a chain of its own.
     """
-    features = sum(cell.state_width for cell in cells[-1])
-    taken = {name for layer in cells for cell in layer for name in cell.shapes}
-    rest = {name: shape for name, shape in shapes.items() if name not in taken}
-    matrices = {name: shape for name, shape in rest.items() if len(shape) == 2}
-    candidates = [
-        (weights, biases)
-        for weights, (rows, columns) in matrices.items()
-        for biases, shape in rest.items()
-        if rows == features and shape == (columns,)
-    ]
-    if len(candidates) != 1:
-        return None
-    weights, biases = candidates[0]
-    K = matrices[weights][1]
-    C = cells[0][0].inputs
-    if any(name != weights and shape[0] == K and shape[1] != C for name, shape in matrices.items()):
-        return None
-    return Head(weights, biases, features, K)
+    parts = scope.split("/")
+    directions = {place: m[1].lower() for place, m in enumerate(map(DIRECTION.match, parts)) if m}
+    layers = {place: int(m[1]) for place, m in enumerate(map(LAYER.match, parts)) if m}
+    stacked = bool(directions) and bool(layers) and max(directions) < max(layers)
+    varying = {*layers, *(() if stacked else directions)}
+    return Found(
+        name=scope,
+        layout=layout,
+        tensors=tensors,
+        told={"reverse": "bw" in directions.values()},
+        group="/".join("*" if place in varying else part for place, part in enumerate(parts)),
+        layer=layers[max(layers)] if layers else 0,
+        follows=False if stacked else None,
+    )
+
+
+def dense_layers(shapes: Shapes) -> list[Dense]:
+    """Return every pair of variables that can be a dense layer: old ones have no common scope."""
+    vectors = {name: shape for name, shape in shapes.items() if len(shape) == 1}
+    found = []
+    for weights, shape in shapes.items():
+        if len(shape) == 2:
+            found.append(Dense(weights, None))
+            found += [Dense(weights, biases) for biases, size in vectors.items() if size == shape[1:]]
+    return found

@@ -1,0 +1,86 @@
+"""Loading and saving a model, whatever the format: told by what is in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Unpack
+
+from quadgate.errors import FileFormatError
+from quadgate.formats.registry import FORMATS, START, recognise, to_write
+from quadgate.layouts import Settings
+from quadgate.model import Model
+
+MAGICS = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes",
+    b"PK\x03\x04": "a zip archive, as PyTorch and Keras 3 write",
+    b"\x80": "a pickle",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x08": "a protocol buffer, as ONNX and TensorFlow graphs are",
+}
+
+
+def load(path: str | Path, **settings: Unpack[Settings]) -> Model:
+    """Load a model; nothing in a file is ever run, and its numbers are read when they are used.
+
+    Args:
+        path: a run folder, or a file of any format that `quadgate.formats.FORMATS` lists; of a TensorFlow checkpoint
+            its prefix, its `.index` file, or a folder whose `checkpoint` file names the latest one.
+        **settings: what the file does not say, as in `layouts.Settings`: `forget_bias`, `activations`, `cell_clip`, and
+            so on. Without them the framework's own defaults are taken, and named in `Model.assumptions`.
+
+    Raises:
+        FileFormatError: there is no such file, it is damaged, of another format, or holds no recurrent layer; says what
+            was found.
+        InputError: a setting is not what the file says, or not what the layer's class can do.
+    """
+    path = Path(path)
+    found = recognise(path)
+    if found is None:
+        titles = "; ".join(dict.fromkeys(one.title for one in FORMATS))
+        raise FileFormatError(f"{path}: {_found(path)}, expected {titles}")
+    one, place = found
+    return one.read(place, settings)
+
+
+def save(model: Model, path: str | Path, to: str | None = None) -> None:
+    """Save a model, whole or not at all.
+
+    Args:
+        model: the model.
+        path: where to.
+        to: the format's name; without it, the one that the ending of `path` names, else a run folder.
+
+    Raises:
+        InputError: the format is not known or cannot hold the model, or `path` is of another kind.
+
+    >>> import tempfile, numpy as np
+    >>> from quadgate.model import Network
+    >>> network = Network(inputs=3, units=2, classes=2)
+    >>> model = Model(network, {name: np.ones(shape, np.float32) for name, shape in network.shapes.items()})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model, folder)
+    ...     print(load(folder).summary())
+    rnn/basic_lstm_cell/kernel:0  (5, 8)  40
+    rnn/basic_lstm_cell/bias:0    (8,)     8
+    out/weights:0                 (2, 2)   4
+    out/biases:0                  (2,)     2
+    total                                 54
+    <BLANKLINE>
+    rnn/basic_lstm_cell
+      (3 inputs + 2 hidden) x (4 gates x 2 units) = 5 x 8 = 40
+    """
+    path = Path(path)
+    to_write(path, to).write(model, path)
+
+
+def _found(path: Path) -> str:
+    """Say what is there instead of a model."""
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+        return f"found a folder with {', '.join(names[:5]) or 'nothing in it'}{', ...' if len(names) > 5 else ''}"
+    if not path.exists():
+        return "not found"
+    with path.open("rb") as file:
+        start = file.read(START)[:8]
+    kind = next((name for magic, name in MAGICS.items() if start.startswith(magic)), None)
+    return f"found {kind or 'a file of another kind'} (it begins with {start.hex(' ') or 'nothing'})"
