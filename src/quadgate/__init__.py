@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quadgate import cell, data, explain, formats, kernels, layouts, model, modules, training
+    from quadgate import cell, data, explain, formats, kernels, layouts, model, modules, proof, training
     from quadgate.formats import load, save
     from quadgate.model import Model
     from quadgate.modules import rnn
@@ -30,12 +30,13 @@ __all__ = [
     "lstm",
     "model",
     "modules",
+    "proof",
     "rnn",
     "save",
     "training",
 ]
 
-_ROOMS = {"cell", "data", "explain", "formats", "kernels", "layouts", "model", "modules", "training"}
+_ROOMS = {"cell", "data", "explain", "formats", "kernels", "layouts", "model", "modules", "proof", "training"}
 _NAMES = {"Model": "model", "load": "formats", "save": "formats", "rnn": "modules", "lstm": "modules.operator"}
 
 

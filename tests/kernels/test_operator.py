@@ -97,9 +97,7 @@ def test_opcheck(lengths, requires_grad):
     x, kernel, bias, c, h = numbers(torch.float32, requires_grad)
     arguments = (x, kernel, bias, lengths, c, h, 1.0, "tanh", False, 0, requires_grad)
     library.opcheck(torch.ops.quadgate.lstm.default, arguments)
-    library.opcheck(
-        torch.ops.quadgate.lstm.default, (x, kernel, bias, None, None, None, 1.0, "tanh", True, 2, True)
-    )
+    library.opcheck(torch.ops.quadgate.lstm.default, (x, kernel, bias, None, None, None, 1.0, "tanh", True, 2, True))
 
 
 @pytest.mark.slow
