@@ -44,8 +44,8 @@ def assert_same_bits(one, other):
 
 
 def test_a_run_says_what_was_read_what_came_of_it_and_what_is_next(run, arrays, tmp_path):
-    code, out, err = run("train", *arrays, *QUICK)
-    assert (code, err) == (0, "")
+    code, out, _ = run("train", *arrays, *QUICK)  # progress, if it takes a while, is on standard error
+    assert code == 0
     lines = out.splitlines()
     assert lines[0] == "40 cases x 25 steps x 4 channels, 2 classes"
     held = "no test part was given: 10 of 40 cases are held out (every class keeps its share, drawn with seed 2)"

@@ -79,8 +79,8 @@ def test_a_folder_with_a_pair_of_ts_files(folder):
 @pytest.mark.parametrize(
     ("source", "arguments", "message"),
     [
-        (None, {}, "found both a source and x, or neither"),
-        ("set.npz", {"x": "X.npy"}, "found both a source and x"),
+        (None, {}, "found neither a source nor x, expected one: a file, "),
+        ("set.npz", {"x": "X.npy"}, r"found both a source \(set\.npz\) and x \(X\.npy\)"),
         ("set.npz", {"y": "y.npy"}, "found y without x"),
         ("none.csv", {}, r"none\.csv: found no such file or folder"),
         ("some/where", {}, "found no such file or folder"),

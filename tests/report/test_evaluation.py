@@ -12,11 +12,11 @@ from quadgate.model import Model, Network, Scaling
 from quadgate.report import evaluate, part_to_judge, predict
 
 
-def random_model(labels=("up", "down", "left"), classes=3, seed=0):
+def random_model(labels=("up", "down", "left"), classes=3, seed=0, source="model"):
     rng = np.random.default_rng(seed)
     network = Network(inputs=2, units=3, classes=classes, pool="mean")
     variables = {name: rng.normal(size=shape).astype(np.float32) for name, shape in network.shapes.items()}
-    return Model(network, variables, labels=labels, scaling=Scaling(mean=[1.0, -2.0], scale=[2.0, 0.5]), source="model")
+    return Model(network, variables, labels=labels, scaling=Scaling(mean=[1.0, -2.0], scale=[2.0, 0.5]), source=source)
 
 
 def random_sequences(cases=7, channels=2, seed=1, **given):
@@ -80,6 +80,10 @@ def test_series_that_do_not_fit_are_refused():
     with pytest.raises(InputError) as caught:
         predict(random_model(), random_sequences(3, channels=5, source="five.npz"))
     assert str(caught.value) == "five.npz: found 5 channels, expected 2 as in training"
+    with pytest.raises(
+        InputError, match=r"X2\.npy: found 1 channel, expected 2 .*\[cases, steps, 2\], or --channels 2 to cut"
+    ):
+        predict(random_model(), random_sequences(3, channels=1, source="X2.npy"))
     swapped = Sequences([np.zeros((2, 9))] * 3, source="X.npy")
     with pytest.raises(InputError, match=r"X\.npy: found 9 channels, expected 2 .* look swapped: give --axes NCT"):
         predict(random_model(), swapped)
@@ -98,6 +102,17 @@ def test_the_test_part_is_judged_where_there_is_one():
     part, which = part_to_judge(Dataset(train))
     assert part is train
     assert which.startswith("all cases: 5 cases")
+
+
+def test_a_model_is_not_flattered_in_silence():
+    cases = random_sequences(5, source="mine.csv")
+    _, which = part_to_judge(Dataset(cases), random_model(source="quadgate train on mine.csv"))
+    assert "note: it was trained on data of this name" in which
+    for model, data in (
+        ("quadgate train on other.csv", Dataset(cases)),
+        ("quadgate train on mine.csv", Dataset(cases, cases)),
+    ):
+        assert "note" not in part_to_judge(data, random_model(source=model))[1]
 
 
 def test_evaluation_needs_no_torch():

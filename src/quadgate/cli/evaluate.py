@@ -36,7 +36,7 @@ def evaluate(
     found = read(
         data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
     )  # fmt: skip
-    part, which = report.part_to_judge(found)
+    part, which = report.part_to_judge(found, model)
     typer.echo(which, err=as_json)
     scores = report.evaluate(model, part, unknown_labels)
     if as_json:

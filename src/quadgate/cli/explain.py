@@ -26,7 +26,9 @@ from quadgate.explain import (
 
 
 def explain(
-    file: Annotated[Path | None, typer.Argument(help="A model, to draw the kernel of each of its layers.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A model, to draw the kernel of each of its layers.")
+    ] = None,
     inputs: Annotated[int | None, typer.Option(help="Numbers that arrive at each step.")] = None,
     units: Annotated[int | None, typer.Option(help="Units of the layer.")] = None,
     shape: Annotated[str | None, typer.Option(help="Shape of a kernel that you met, such as 76x256.")] = None,

@@ -9,7 +9,9 @@ import typer
 
 
 def layouts(
-    name: Annotated[str | None, typer.Argument(help="A framework's class, such as keras.LSTM; all without it.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A framework's class, such as keras.LSTM; all without it.")
+    ] = None,
     inputs: Annotated[int, typer.Option(help="Inputs of the layer that is drawn.")] = 12,
     units: Annotated[int, typer.Option(help="Units of the layer that is drawn.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -10,11 +10,11 @@ import typer
 Data = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DATA]",
+        metavar="DATA",
         help="A file (.csv, .parquet, .npz, .ts), a folder, or a name of the UEA/UCR archive; or give --x and --y.",
     ),
 ]
-X = Annotated[Path | None, typer.Option("--x", help="An .npy file with the series.")]
+X = Annotated[Path | None, typer.Option("--x", help="An .npy file with the series, in place of DATA.")]
 Y = Annotated[Path | None, typer.Option("--y", help="An .npy file with their labels, or one-hot.")]
 Axes = Annotated[str | None, typer.Option(help="Order of an array's axes: NTC (cases, steps, channels) or NCT.")]
 Channels = Annotated[int | None, typer.Option(help="Channels of a wide table or an array.")]

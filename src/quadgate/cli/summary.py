@@ -16,7 +16,9 @@ from quadgate.model import Cell, Model
 
 
 def summary(
-    file: Annotated[Path, typer.Argument(help="A run folder, a model.safetensors or a TensorFlow 1 checkpoint.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A run folder, a model.safetensors or a TensorFlow 1 checkpoint.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print the table of a model's variables and where each layer's numbers come from."""

@@ -68,7 +68,10 @@ def read(
         "axes": axes, "channels": channels, "case": case, "time": time, "label": label, "group": group
     }  # fmt: skip
     if (source is None) == (x is None):
-        raise InputError("data: found both a source and x, or neither; expected one of them")
+        found = "neither a source nor x" if x is None else f"both a source ({source}) and x ({x})"
+        raise InputError(
+            f"data: found {found}, expected one: a file, folder or archive name, or x (--x X.npy --y y.npy)"
+        )
     if y is not None and x is None:
         raise InputError("data: found y without x, expected both (--x X.npy --y y.npy)")
     if x is not None:

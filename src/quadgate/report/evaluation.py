@@ -20,11 +20,14 @@ CASES = 256  # that run together: enough to keep the machine busy, and the memor
 UNKNOWN = ("refuse", "ignore")
 
 
-def part_to_judge(data: Dataset) -> tuple[Sequences, str]:
-    """Return the test part, or where there is none all cases, and a line that says which."""
+def part_to_judge(data: Dataset, model: Model | None = None) -> tuple[Sequences, str]:
+    """Return the test part, or where there is none all cases, and what to say of them before measuring `model`."""
     if data.test is not None:
         return data.test, f"the test part: {data.test.describe()}"
-    return data.train, f"all cases: {data.train.describe()}"
+    which = f"all cases: {data.train.describe()}"
+    if model is not None and model.source == f"quadgate train on {data.train.source}":
+        which += "\nnote: it was trained on data of this name; on cases that it learned from it looks better than it is"
+    return data.train, which
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,11 @@ def _check_channels(model: Model, sequences: Sequences) -> None:
     found, expected = len(sequences.channels), model.inputs
     if found == expected:
         return
-    swapped = (sequences.lengths == expected).all()
-    hint = "; the axes look swapped: give --axes NCT" if swapped else ""
-    raise InputError(f"{sequences.source}: found {found} channels, expected {expected} as in training{hint}")
+    if (sequences.lengths == expected).all():
+        hint = "; the axes look swapped: give --axes NCT"
+    elif found == 1:
+        hint = f"; give an array [cases, steps, {expected}], or --channels {expected} to cut the rows of [cases, steps]"
+    else:
+        hint = ""
+    shown = f"{found} channel" if found == 1 else f"{found} channels"
+    raise InputError(f"{sequences.source}: found {shown}, expected {expected} as in training{hint}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 MOST_CLASSES = 10  # whose whole confusion matrix fits
+CELL = 5  # columns of a count; a longer class name goes on in the next line
 MOST_CONFUSIONS = 10  # that are listed where it does not
 NAMES = {
     "accuracy": "accuracy",
@@ -60,7 +61,7 @@ def _confusion(scores: Scores) -> Table:
         return _worst_confusions(scores)
     table = _table("true class \\ predicted")
     for name in scores.classes:
-        table.add_column(_short(name, 5), justify="right")
+        table.add_column(_short(name), justify="right", overflow="fold", max_width=CELL)
     for name, row in zip(scores.classes, scores.confusion.tolist(), strict=True):
         table.add_row(_short(name), *(str(count) if count else "." for count in row))
     return table
