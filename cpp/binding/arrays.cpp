@@ -126,13 +126,19 @@ const Array& Array::expect_separate_elements() const {
   return *this;
 }
 
-Array::Range Array::range() const {
+std::pair<std::int64_t, std::int64_t> Array::reach() const {
   std::int64_t first = 0, last = 0;
   for (int d = 0; d < dimensions(); ++d) {
-    if (size(d) == 0) return {0, 0};
+    if (size(d) == 0) return {0, -1};
     const std::int64_t reach = stride(d) * (size(d) - 1);
     (reach < 0 ? first : last) += reach;
   }
+  return {first, last};
+}
+
+Array::Range Array::range() const {
+  const auto [first, last] = reach();
+  if (last < first) return {0, 0};
   const auto base = reinterpret_cast<std::uintptr_t>(data<char>());
   const auto width = static_cast<std::int64_t>(array_.itemsize());
   return {base + first * width, base + (last + 1) * width};

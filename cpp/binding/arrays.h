@@ -8,6 +8,7 @@
 #include <deque>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace quadgate::binding {
@@ -54,6 +55,10 @@ class Array {
   const char* name() const { return name_; }
 
   [[noreturn]] void refuse_shape(const std::string& expected) const;
+
+  // The first and the last of its elements, counted from the one that data points to; the last is before the first
+  // where there is none.
+  std::pair<std::int64_t, std::int64_t> reach() const;
 
   // Whether the two share memory, as far as their first and last elements tell.
   bool overlaps(const Array& other) const;

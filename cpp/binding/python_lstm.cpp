@@ -98,8 +98,10 @@ std::vector<int64_t> checked_lengths(nb::handle value, int64_t cases, int64_t st
 
 // Weights come as TensorFlow 1 keeps them, `(kernel [C+P, 4H], bias [4H])`, or with the gates apart, `(w_x [4, C, H],
 // w_h [4, P, H], b_x [4, H], b_h [4, H], peepholes [4, H] of which j is not used, projection
-// [H, P])`; gradients go to arrays of the same form.
-constexpr std::size_t kFused = 2, kApart = 6;
+// [H, P])`, or as any framework keeps them, `(arrays, (C, H, P), places)`: for each of those six None or
+// `(k, offsets, row_stride, unit_stride)`, its place in the array number k as quadgate.layouts.strides tells it.
+// Gradients go to arrays of the same form.
+constexpr std::size_t kFused = 2, kPlaced = 3, kApart = 6;
 constexpr const char* kNames[] = {"kernel", "bias", "w_x", "w_h", "b_x", "b_h", "peepholes", "projection"};
 constexpr const char* kGradients[] = {"d_kernel", "d_bias", "d_w_x", "d_w_h", "d_b_x", "d_b_h", "d_peepholes",
                                       "d_projection"};
@@ -131,9 +133,71 @@ GateArray<Real> apart(const Array* array) {
           array->stride(rows ? 2 : 1)};
 }
 
+// Arrays with the places in them. Every element that a place reaches is checked against the array it lies in.
+class Placed {
+ public:
+  template <class Real>
+  Placed(const nb::tuple& weights, Arguments& arguments, Real*) : places_(nb::cast<nb::tuple>(weights[2])) {
+    constexpr bool gradient = !std::is_const_v<Real>;
+    for (const nb::handle value : nb::cast<nb::tuple>(weights[0])) {
+      if (arrays_.size() == std::size(kPlacedNames)) throw Refused("weights: found more than six arrays");
+      const char* name = (gradient ? kPlacedGradients : kPlacedNames)[arrays_.size()];
+      const Array* array = arguments.add(name, value, gradient);
+      if (!array) throw Refused(std::string(name) + ": found None, expected an array");
+      array->expect<std::remove_const_t<Real>>(std::vector<int64_t>(array->dimensions(), kAnySize), "");
+      arrays_.push_back(array);
+    }
+    if (places_.size() != kApart) {
+      throw Refused("weights: found " + std::to_string(places_.size()) + " places, expected six");
+    }
+  }
+
+  // The array of one place, whose offsets belong to `gates`.
+  template <class Real>
+  GateArray<Real> at(std::size_t number, const std::vector<int>& gates, int64_t rows, int64_t units) const {
+    if (places_[number].is_none()) return {};
+    const auto place = nb::cast<nb::tuple>(places_[number]);
+    const auto offsets = nb::cast<nb::tuple>(place[1]);
+    const auto k = nb::cast<std::size_t>(place[0]);
+    const auto name = [&] { return std::string(kNames[kFused + number]); };
+    if (k >= arrays_.size() || offsets.size() != gates.size()) throw Refused(name() + ": found a place of another form");
+    GateArray<Real> found;
+    found.data = arrays_[k]->data<Real>();
+    found.row_stride = nb::cast<int64_t>(place[2]);
+    found.unit_stride = nb::cast<int64_t>(place[3]);
+    const auto [first, last] = arrays_[k]->reach();
+    for (std::size_t n = 0; n < gates.size(); ++n) {
+      int64_t low = nb::cast<int64_t>(offsets[n]), high = low;
+      found.gate_offset[gates[n]] = low;
+      for (const auto& [count, stride] : {std::pair{rows, found.row_stride}, std::pair{units, found.unit_stride}}) {
+        // Beyond this no product of a size and a stride is an address; below it none overflows.
+        constexpr int64_t kMost = int64_t{1} << 30;
+        if (std::abs(stride) > kMost || std::abs(low) > kMost * kMost / 4) {
+          throw Refused(name() + ": found a place beyond its array");
+        }
+        (stride < 0 ? low : high) += (count - 1) * stride;
+      }
+      if (low < first || high > last) {
+        throw Refused(name() + ": found elements " + std::to_string(low) + " to " + std::to_string(high) +
+                      ", expected " + std::to_string(first) + " to " + std::to_string(last) + ", those of its array");
+      }
+    }
+    return found;
+  }
+
+ private:
+  static constexpr const char* kPlacedNames[] = {"weights[0]", "weights[1]", "weights[2]",
+                                                 "weights[3]", "weights[4]", "weights[5]"};
+  static constexpr const char* kPlacedGradients[] = {"d_weights[0]", "d_weights[1]", "d_weights[2]",
+                                                     "d_weights[3]", "d_weights[4]", "d_weights[5]"};
+  std::vector<const Array*> arrays_;
+  nb::tuple places_;
+};
+
 std::size_t form_of(const nb::tuple& weights) {
-  if (weights.size() != kFused && weights.size() != kApart) {
-    throw Refused("weights: found " + std::to_string(weights.size()) + " arrays, expected kernel and bias, or six");
+  if (weights.size() != kFused && weights.size() != kPlaced && weights.size() != kApart) {
+    throw Refused("weights: found " + std::to_string(weights.size()) +
+                  " arrays, expected kernel and bias, or six, or (arrays, sizes, places)");
   }
   return weights.size();
 }
@@ -141,6 +205,23 @@ std::size_t form_of(const nb::tuple& weights) {
 // Reads the sizes of the cell off its weights.
 void measure(LstmCell& cell, const nb::tuple& weights) {
   const std::size_t form = form_of(weights);
+  if (form == kPlaced) {
+    const auto sizes = nb::cast<nb::tuple>(weights[1]);
+    const auto places = nb::cast<nb::tuple>(weights[2]);
+    if (sizes.size() != 3 || places.size() != kApart) throw Refused("weights: expected (arrays, (C, H, P), six places)");
+    cell.inputs = nb::cast<int64_t>(sizes[0]);
+    cell.units = nb::cast<int64_t>(sizes[1]);
+    cell.width = nb::cast<int64_t>(sizes[2]);
+    cell.peepholes = !places[4].is_none();
+    cell.projection = !places[5].is_none();
+    constexpr int64_t kMost = int64_t{1} << 30;
+    for (const int64_t size : {cell.inputs, cell.units, cell.width}) {
+      if (size < 1 || size > kMost) throw Refused("weights: found a size of " + std::to_string(size));
+    }
+    if (!cell.projection && cell.width != cell.units) throw Refused("weights: found P other than H without a projection");
+    if (places[0].is_none() || places[1].is_none()) throw Refused("weights: expected places for w_x and w_h");
+    return;
+  }
   const Array first(name_of(form, 0, false), weights[0], false);
   if (form == kFused) {
     const bool plane = first.dimensions() == 2;
@@ -175,7 +256,16 @@ LstmArrays<Real> weights_of(const LstmCell& cell, const nb::tuple& weights, Argu
     return array;
   };
   LstmArrays<Real> found;
-  if (form == kFused) {
+  if (form == kPlaced) {
+    const Placed placed(weights, arguments, static_cast<Real*>(nullptr));
+    const std::vector<int> all{0, 1, 2, 3};
+    found.w_x = placed.at<Real>(0, all, C, H);
+    found.w_h = placed.at<Real>(1, all, P, H);
+    found.b_x = placed.at<Real>(2, all, 1, H);
+    found.b_h = placed.at<Real>(3, all, 1, H);
+    found.peepholes = placed.at<Real>(4, {0, 2, 3}, 1, H);
+    found.projection = placed.at<Real>(5, {0}, H, P);
+  } else if (form == kFused) {
     const Array* kernel = one(0, {C + P, 4 * H}, "C+P, 4*H");
     found.w_x = fused<Real>(kernel, 0, H);
     found.w_h = fused<Real>(kernel, C, H);

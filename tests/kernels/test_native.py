@@ -170,6 +170,48 @@ def test_weights_that_are_refused(weights, message):
         LstmFloat32(weights)
 
 
+KERNEL_PLACES = ((0, (0, 5, 10, 15), 20, 1), (0, (40, 45, 50, 55), 20, 1), None, None, None, None)
+
+
+def placed(kernel=None, sizes=(C, H, H), **change):
+    places = [change.get(f"place{k}", place) for k, place in enumerate(KERNEL_PLACES)]
+    return (zeros(C + H, 4 * H) if kernel is None else kernel,), sizes, tuple(places)
+
+
+def test_places_are_those_of_the_fused_kernel():
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((C + H, 4 * H)).astype(np.float32)
+    x = rng.standard_normal((N, T, C)).astype(np.float32)
+    found, expected = zeros(N, T, H), zeros(N, T, H)
+    for weights, outputs in ((placed(kernel), found), ((kernel, None), expected)):
+        LstmFloat32(weights).forward(x, None, None, None, outputs, None, None, None, 0, 1)
+    assert expected.any()
+    assert (found == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (placed(place1=(0, (40, 45, 50, 56), 20, 1)), "w_h: found elements 56 to 140, expected 0 to 139, those of its"),
+        (placed(place0=(0, (-1, 5, 10, 15), 20, 1)), "w_x: found elements -1 to 23, expected 0 to 139"),
+        (placed(place0=(0, (0, 5, 10, 15), -20, 1)), "w_x: found elements -20 to 4, expected 0 to 139"),
+        (placed(place0=(1, (0, 5, 10, 15), 20, 1)), "w_x: found a place of another form"),
+        (placed(place0=(0, (0, 5, 10), 20, 1)), "w_x: found a place of another form"),
+        (placed(place0=(0, (0, 5, 10, 15), 2**40, 1)), "w_x: found a place beyond its array"),
+        (placed(place0=(0, (2**62, 5, 10, 15), 20, 1)), "w_x: found a place beyond its array"),
+        (placed(sizes=(2**40, H, H)), "weights: found a size of 1099511627776"),
+        (placed(sizes=(C, 0, H)), "weights: found a size of 0"),
+        (placed(sizes=(C, H, 4)), "weights: found P other than H without a projection"),
+        (placed(place1=None), "weights: expected places for w_x and w_h"),
+        (placed(kernel=zeros(C + H, 4 * H, dtype=np.float64)), r"weights\[0\]: found float64, expected float32"),
+        (((None,), (C, H, H), KERNEL_PLACES), r"weights\[0\]: found None, expected an array"),
+    ],
+)
+def test_places_that_are_refused(weights, message):
+    with pytest.raises(InputError, match=message):
+        LstmFloat32(weights)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from quadgate.cell import Activations
 from quadgate.errors import InputError
 from quadgate.modules.initializers import initialize
 from quadgate.modules.operator import lstm
 from quadgate.modules.sequence import (
+    Cell,
     Lengths,
     State,
     check_activation,
@@ -72,7 +74,7 @@ class BasicLSTMCell(nn.Module):
         c, h = state or (x.new_zeros(len(x), self.units), x.new_zeros(len(x), self.units))
         _check_state((c, h), len(x), self.units, self.kernel)
         z = torch.cat([x, h], dim=1) @ self.kernel + self.bias
-        h, c = gates(z, c, self.forget_bias, self.activation)
+        h, c = gates(z, c, Cell(self.forget_bias, cell=self.activation, output=self.activation))
         return h, (c, h)
 
     def extra_repr(self) -> str:
@@ -139,7 +141,7 @@ class BasicLSTM(nn.Module):
             state,
             lengths,
             forget_bias=self.forget_bias,
-            activation=self.activation,
+            activations=Activations(cell=self.activation, output=self.activation),
             reverse=self.reverse,
         )
 

@@ -12,14 +12,20 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, library
 
+from quadgate.cell import Activations
 from quadgate.errors import InputError
 from quadgate.kernels.choice import compiled_is_built
 from quadgate.kernels.threads import number_of_threads
+from quadgate.layouts import find
+from quadgate.modules.placement import Placement, Weights, normal, placed
 from quadgate.modules.sequence import (
+    Cell,
     Lengths,
+    Results,
     State,
     check_activation,
     check_tensor,
@@ -46,81 +52,114 @@ def lstm(
     state: State | None = None,
     lengths: Lengths | None = None,
     *,
-    forget_bias: float = 1.0,
-    activation: str = "tanh",
+    recurrent_kernel: Tensor | None = None,
+    recurrent_bias: Tensor | None = None,
+    peepholes: Tensor | None = None,
+    projection: Tensor | None = None,
+    layout: str = "tf1.BasicLSTMCell",
+    forget_bias: float | None = None,
+    activations: Activations | None = None,
+    input_clip: float | None = None,
+    cell_clip: float | None = None,
+    projection_clip: float | None = None,
     reverse: bool = False,
+    time_major: bool = False,
     recompute_every: int = 0,
-) -> tuple[Tensor, State]:
-    """Run a BasicLSTM layer over a batch of sequences; every result can be differentiated, twice too.
+) -> Results:
+    """Run an LSTM layer over a batch of sequences; every result can be differentiated, twice too.
 
         z = [x, h] @ kernel + bias
         i, j, f, o = the quarters of z
-        c' = c * sigmoid(f + forget_bias) + sigmoid(i) * tanh(j)
-        h' = tanh(c') * sigmoid(o)
+        c' = clip(c * gate(f + forget_bias + p_f * c) + gate(i + p_i * c) * cell(j), cell_clip)
+        h' = clip((gate(o + p_o * c') * output(c')) @ projection, projection_clip)
+
+    The tensors stand as their framework keeps them: `layout` names a row of `quadgate.layouts`, and the row says where
+    each number of these equations is. They are read in place, and gradients are written in the same arrangement. The
+    layout settles the defaults of `forget_bias` and `activations`, and nothing else: every option goes with every one.
 
     float16 and bfloat16 are computed in float32; the result is of their type again, or float32 under autocast.
 
     Args:
         x: `[N, T, C]`, of any strides. What stands past the end of a case, NaN too, reaches neither a result nor a
             gradient.
-        kernel: `[C+H, 4H]`, the rows of x above those of h, columns i, j, f, o as in TensorFlow 1.
-        bias: `[4H]`; zero where there is none.
-        state: the starting `c` and `h`, each `[N, H]`; zero where there is none.
+        kernel: the weights of x, with those of h where the layout joins the two: TensorFlow 1's `[C+P, 4H]`, Keras'
+            `kernel`, PyTorch's `weight_ih`.
+        bias: zero where there is none.
+        state: the starting `c [N, H]` and `h [N, P]`; zero where there is none.
         lengths: `[N]`, the number of steps of each case; all T where there are none.
-        forget_bias: added to f while running; it is not in `bias`.
-        activation: in place of tanh, in both places.
+        recurrent_kernel: the weights of h, in a layout that keeps them apart: `recurrent_kernel`, `weight_hh`.
+        recurrent_bias: the second bias, in a layout that has two: `bias_hh`.
+        peepholes: as the layout keeps them where it does so in one tensor, else `[3, H]` with i, f, o.
+        projection: as the layout keeps it, else `[H, P]`; P is H where there is none.
+        layout: the name of a row of `quadgate.layouts`.
+        forget_bias: added to f while running; None for what the layout's class adds by itself.
+        activations: the functions of the cell; None for those that the layout's class has by itself.
+        input_clip: limit of the pre-activations, with all that was added to them.
+        cell_clip: limit of the cell state.
+        projection_clip: limit of h.
         reverse: whether each case is read from its own last step to its first; outputs stay at their inputs' places.
+        time_major: whether x and the outputs are `[T, N, ...]`; nothing is copied for it.
         recompute_every: for the way back, keep the state at each so many steps only and compute the rest again: the
             same gradients, in more time and less memory. 0 keeps everything.
 
     Returns:
-        The outputs `[N, T, H]`, zero past the end of a case, and the `(c, h)` of its last step. A case of length 0
+        The outputs `[N, T, P]`, zero past the end of a case, and the `(c, h)` of its last step. A case of length 0
         ends as it started.
 
     Raises:
-        InputError: a shape, dtype or length that does not fit.
+        InputError: a shape, dtype or length that does not fit, or a layout or activation that is not known.
 
     >>> outputs, (c, h) = lstm(torch.ones(2, 3, 12), torch.full((76, 256), 0.1), lengths=[3, 1])
     >>> tuple(outputs.shape), bool((outputs[1, 1:] == 0).all()), bool((h[1] == outputs[1, 0]).all())
     ((2, 3, 64), True, True)
+
+    A layer of PyTorch's, as it is:
+
+    >>> layer = torch.nn.LSTM(12, 64)
+    >>> weight_ih, weight_hh, bias_ih, bias_hh = layer.parameters()
+    >>> x = torch.ones(3, 2, 12)
+    >>> outputs, _ = lstm(x, weight_ih, bias_ih, recurrent_kernel=weight_hh, recurrent_bias=bias_hh,
+    ...                   layout="torch.nn.LSTM", time_major=True)
+    >>> torch.allclose(outputs, layer(x)[0], atol=1e-6)
+    True
     """
-    check_activation(activation)
-    if kernel.ndim != 2 or kernel.shape[1] % 4 or not 0 < kernel.shape[1] // 4 < kernel.shape[0]:
-        raise InputError(f"kernel: found shape {tuple(kernel.shape)}, expected (inputs + units, 4 * units)")
-    H = kernel.shape[1] // 4
-    given = x.dtype
-    autocast = torch.is_autocast_enabled(x.device.type)
+    weights = Weights(kernel, recurrent_kernel, bias, recurrent_bias, peepholes, projection)
+    given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
     if autocast or given in _NARROW_DTYPES:
-        x, kernel = _widened(x), _widened(kernel)
-        bias = None if bias is None else _widened(bias)
+        x, weights = _widened(x), Weights._make(map(_widened, weights))
         state = None if state is None else (_widened(state[0]), _widened(state[1]))
-    check_tensor("x", x, ["cases", "steps", kernel.shape[0] - H], kernel)
-    if bias is None:
-        bias = kernel.new_zeros(4 * H)
-    check_tensor("bias", bias, [4 * H], kernel)
-    if state is not None:
-        for name, tensor in zip(("state c", "state h"), state, strict=True):
-            check_tensor(name, tensor, [x.shape[0], H], kernel)
+    cell = _cell(layout, forget_bias, activations, input_clip, cell_clip, projection_clip)
+    c, h = state or (None, None)
 
     if _kernel_fits(x):
         if lengths is not None and not isinstance(lengths, Tensor):
             lengths = torch.as_tensor(lengths)
-        c, h = state or (None, None)
-        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, kernel, bias, c, h))
-        outputs, c, h, _ = torch.ops.quadgate.lstm(
-            x, kernel, bias, lengths, c, h, forget_bias, activation, reverse, recompute_every, keep
-        )
+        tensors = (x, *weights, lengths, c, h)
+        keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
+        outputs, c, h, _ = torch.ops.quadgate.lstm(*tensors, layout, *cell, reverse, time_major, recompute_every, keep)
     else:
-        outputs, (c, h) = lstm_sequence(
-            x, kernel, bias, forget_bias, activation, lengths_tensor(lengths, x), state, reverse
-        )
+        layer = _Layer._make((x, *weights, None, c, h, layout, *cell, reverse, time_major, recompute_every))
+        layer.check()
+        outputs, (c, h) = layer.as_loop(lengths_tensor(lengths, layer.x_by_case))
     if given in _NARROW_DTYPES and not autocast:
         return outputs.to(given), (c.to(given), h.to(given))
     return outputs, (c, h)
 
 
-def _widened(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in _NARROW_DTYPES else tensor
+def _widened(tensor: Tensor | None) -> Any:
+    return tensor.float() if tensor is not None and tensor.dtype in _NARROW_DTYPES else tensor
+
+
+def _cell(layout: str, forget_bias: float | None, activations: Activations | None, *clips: float | None) -> Cell:
+    if forget_bias is None or activations is None:
+        row = find(layout)
+        forget_bias = row.forget.run_time if forget_bias is None else forget_bias
+        activations = activations or row.activations.default
+    if forget_bias is None:
+        raise InputError(f"forget_bias: found none, expected a number: {layout} has no value of its own")
+    for place in ("gate", "cell", "output"):
+        check_activation(getattr(activations, place), f"activations.{place}")
+    return Cell(float(forget_bias), activations.gate, activations.cell, activations.output, *clips)
 
 
 def _kernel_fits(x: Tensor) -> bool:
@@ -131,45 +170,93 @@ def _kernel_fits(x: Tensor) -> bool:
 
 _LIBRARY = library.Library("quadgate", "DEF")
 _LAYER = (
-    "Tensor x, Tensor kernel, Tensor bias, Tensor? lengths, Tensor? c, Tensor? h, "
-    "float forget_bias, str activation, bool reverse, int recompute_every"
+    "Tensor x, Tensor kernel, Tensor? recurrent_kernel, Tensor? bias, Tensor? recurrent_bias, Tensor? peepholes, "
+    "Tensor? projection, Tensor? lengths, Tensor? c, Tensor? h, str layout, float forget_bias, str gate, str cell, "
+    "str output, float? input_clip, float? cell_clip, float? projection_clip, bool reverse, bool time_major, "
+    "int recompute_every"
 )
 _LIBRARY.define(f"lstm({_LAYER}, bool keep) -> (Tensor outputs, Tensor c_T, Tensor h_T, Tensor kept)")
 _LIBRARY.define(
     f"lstm_backward({_LAYER}, Tensor outputs, Tensor kept, Tensor? d_outputs, Tensor? d_c_T, Tensor? d_h_T, "
-    "bool needs_x) -> (Tensor d_x, Tensor d_kernel, Tensor d_bias, Tensor d_c, Tensor d_h)"
+    "bool needs_x, bool needs_weights) -> (Tensor d_x, Tensor d_kernel, Tensor d_recurrent_kernel, Tensor d_bias, "
+    "Tensor d_recurrent_bias, Tensor d_peepholes, Tensor d_projection, Tensor d_c, Tensor d_h)"
 )
 
 
 class _Layer(NamedTuple):
-    """What both operators begin with; nothing but these can have a gradient that is differentiated again."""
+    """What both operators begin with; nothing but the tensors can have a gradient that is differentiated again."""
 
     x: Tensor
     kernel: Tensor
-    bias: Tensor
+    recurrent_kernel: Tensor | None
+    bias: Tensor | None
+    recurrent_bias: Tensor | None
+    peepholes: Tensor | None
+    projection: Tensor | None
     lengths: Tensor | None
     c: Tensor | None
     h: Tensor | None
+    layout: str
     forget_bias: float
-    activation: str
+    gate: str
+    cell: str
+    output: str
+    input_clip: float | None
+    cell_clip: float | None
+    projection_clip: float | None
     reverse: bool
+    time_major: bool
     recompute_every: int
 
     @property
-    def sizes(self) -> tuple[int, int, int]:
-        """N, T and H."""
-        return self.x.shape[0], self.x.shape[1], self.bias.shape[0] // 4
+    def weights(self) -> Weights:
+        """The tensors that are trained."""
+        return Weights._make(self[1:7])
+
+    @property
+    def functions(self) -> Cell:
+        """What the cell does beside its weights."""
+        return Cell._make(self[_LAYOUT + 1 : _LAYOUT + 1 + len(Cell._fields)])
+
+    @property
+    def x_by_case(self) -> Tensor:
+        """`x [N, T, C]`."""
+        return self.by_case(self.x)
+
+    def by_case(self, sequences: Tensor) -> Tensor:
+        """Turn a tensor of sequences from the caller's order to `[N, T, ...]`, or back."""
+        return sequences.transpose(0, 1) if self.time_major else sequences
+
+    @property
+    def placement(self) -> Placement:
+        """Where the weights stand."""
+        return placed(self.layout, self.weights)
+
+    def check(self) -> Placement:
+        """Refuse, by name, what does not fit the weights."""
+        found = self.placement
+        for name, tensor in self.weights._asdict().items():
+            if tensor is not None and tensor.dtype != self.kernel.dtype:
+                check_tensor(name, tensor, tuple(tensor.shape), self.kernel)
+        axes = ["steps", "cases"] if self.time_major else ["cases", "steps"]
+        check_tensor("x", self.x, [*axes, found.inputs], self.kernel)
+        N = self.x_by_case.shape[0]
+        if self.c is not None:
+            check_tensor("state c", self.c, [N, found.units], self.kernel)
+        if self.h is not None:
+            check_tensor("state h", self.h, [N, found.width], self.kernel)
+        return found
 
     def packed(self, trainable: bool) -> LstmFloat32 | LstmFloat64:
         """Pack the weights, at every call anew: nothing tells for certain whether they were written to since."""
         return _NATIVE[self.x.dtype](
-            (_bare(self.kernel), _bare(self.bias)),
-            forget_bias=self.forget_bias,
-            cell=self.activation,
-            output=self.activation,
-            reverse=self.reverse,
-            trainable=trainable,
+            self.native_weights(self.weights), **self.functions._asdict(), reverse=self.reverse, trainable=trainable
         )
+
+    def native_weights(self, weights: Weights) -> tuple[Any, ...]:
+        """Return tensors of the layout in the form that the kernels take."""
+        found = placed(self.layout, weights)
+        return tuple(_bare(one) for one in weights if one is not None), found.sizes, found.places
 
     def sequences(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         """Return x, the lengths and the state in the form that the kernels take."""
@@ -178,85 +265,114 @@ class _Layer(NamedTuple):
             if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
                 raise InputError(f"lengths: found {lengths.dtype}, expected whole numbers")
             lengths = lengths.long()
-        return _dense(self.x), lengths, _dense(self.c), _dense(self.h)
+        return _dense(self.x_by_case), lengths, _dense(self.c), _dense(self.h)
 
-    def state(self) -> State:
-        """Return the starting state, zero where there is none."""
-        N, _, H = self.sizes
-        zeros = self.x.new_zeros(N, H)
-        return zeros if self.c is None else self.c, zeros if self.h is None else self.h
+    def as_loop(self, lengths: Tensor | None) -> Results:
+        """Run as a loop of PyTorch's own operations."""
+        x, found = self.x_by_case, self.placement
+        c = x.new_zeros(x.shape[0], found.units) if self.c is None else self.c
+        h = x.new_zeros(x.shape[0], found.width) if self.h is None else self.h
+        weights = normal(self.layout, self.weights)
+        outputs, state = lstm_sequence(x, weights, self.functions, lengths, (c, h), self.reverse)
+        return self.by_case(outputs), state
 
 
 _WIDTH = len(_Layer._fields)
+_LAYOUT = _Layer._fields.index("layout")
+_LENGTHS = _Layer._fields.index("lengths")
 
 
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
-    N, T, H = layer.sizes
+    found = layer.check()
+    N = layer.x_by_case.shape[0]
     new = layer.x.new_empty
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     new_kept = layer.x.new_zeros if torch.are_deterministic_algorithms_enabled() else new
-    return new(N, T, H), new(N, H), new(N, H), new_kept(_kept_size(layer) if keep else 0)
+    kept = new_kept(_kept_size(layer, found) if keep else 0)
+    return new(*layer.x.shape[:2], found.width), new(N, found.units), new(N, found.width), kept
 
 
-def _kept_size(layer: _Layer) -> int:
+def _kept_size(layer: _Layer, found: Placement) -> int:
     """Return how many elements a way back needs; N and T may be symbols."""
-    N, T, H = layer.sizes
+    N, T = layer.x_by_case.shape[:2]
     every = layer.recompute_every or 1
-    return N * ((T + every - 1) // every) * _kept_per_case(layer.x.dtype, int(H), layer.recompute_every)
+    forms = layer.peepholes is not None, layer.projection is not None
+    one = _kept_per_case(layer.x.dtype, found.units, found.width, *forms, layer.functions, layer.recompute_every)
+    return N * ((T + every - 1) // every) * one
 
 
 @cache
-def _kept_per_case(dtype: torch.dtype, H: int, recompute_every: int) -> int:
+def _kept_per_case(
+    dtype: torch.dtype, H: int, P: int, peepholes: bool, projection: bool, cell: Cell, recompute_every: int
+) -> int:
     """Return what is kept of one case for each step, or for each so many."""
-    one = _NATIVE[dtype]((torch.zeros(1 + H, 4 * H, dtype=dtype), None))
-    return one.saved_size(1, recompute_every or 1, recompute_every)
+    real = np.float64 if dtype == torch.float64 else np.float32
+    weights = (
+        np.zeros((4, 1, H), real),
+        np.zeros((4, P, H), real),
+        None,
+        None,
+        np.zeros((4, H), real) if peepholes else None,
+        np.zeros((H, P), real) if projection else None,
+    )
+    return _NATIVE[dtype](weights, **cell._asdict()).saved_size(1, recompute_every or 1, recompute_every)
 
 
 def _forward(*arguments: Any) -> tuple[Tensor, ...]:
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
     outputs, c, h, kept = room = _room_forward(*arguments)
     layer.packed(keep).forward(
-        *layer.sequences(), outputs, c, h, kept if keep else None, layer.recompute_every, number_of_threads()
-    )
-    return room
-
-
-def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer, needs_x = _Layer(*arguments[:_WIDTH]), arguments[-1]
-    N, _, H = layer.sizes
-    new = layer.x.new_empty
-    return new(layer.x.shape if needs_x else 0), new(layer.kernel.shape), new(layer.bias.shape), new(N, H), new(N, H)
-
-
-def _backward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer = _Layer(*arguments[:_WIDTH])
-    outputs, kept, d_outputs, d_c_T, d_h_T, needs_x = arguments[_WIDTH:]
-    d_x, d_kernel, d_bias, d_c, d_h = room = _room_backward(*arguments)
-    layer.packed(trainable=True).backward(
         *layer.sequences(),
-        _bare(outputs),
-        _bare(kept),
+        layer.by_case(outputs),
+        c,
+        h,
+        kept if keep else None,
         layer.recompute_every,
-        _dense(d_outputs),
-        _dense(d_c_T),
-        _dense(d_h_T),
-        d_x if needs_x else None,
-        d_c,
-        d_h,
-        (d_kernel, d_bias),
         number_of_threads(),
     )
     return room
 
 
-def _bare(tensor: Tensor | None) -> Tensor | None:
+def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    layer, needs_x, needs_weights = _Layer(*arguments[:_WIDTH]), *arguments[-2:]
+    found = layer.placement
+    N = layer.x_by_case.shape[0]
+    new = layer.x.new_empty
+    weights = (new(one.shape if needs_weights and one is not None else 0) for one in layer.weights)
+    return new(layer.x.shape if needs_x else 0), *weights, new(N, found.units), new(N, found.width)
+
+
+def _backward(*arguments: Any) -> tuple[Tensor, ...]:
+    layer = _Layer(*arguments[:_WIDTH])
+    outputs, kept, d_outputs, d_c_T, d_h_T, needs_x, needs_weights = arguments[_WIDTH:]
+    room = _room_backward(*arguments)
+    d_x, *d_weights, d_c, d_h = room
+    there = Weights._make(None if one is None else d for one, d in zip(layer.weights, d_weights, strict=True))
+    layer.packed(trainable=True).backward(
+        *layer.sequences(),
+        layer.by_case(_bare(outputs)),
+        _bare(kept),
+        layer.recompute_every,
+        None if d_outputs is None else _dense(layer.by_case(d_outputs)),
+        _dense(d_c_T),
+        _dense(d_h_T),
+        layer.by_case(d_x) if needs_x else None,
+        d_c,
+        d_h,
+        layer.native_weights(there) if needs_weights else None,
+        number_of_threads(),
+    )
+    return room
+
+
+def _bare(tensor: Any) -> Any:
     """Take the array out of autograd's hands: a tensor that requires a gradient is not given to others."""
     return tensor.detach() if tensor is not None and tensor.requires_grad else tensor
 
 
-def _dense(tensor: Tensor | None) -> Tensor | None:
+def _dense(tensor: Tensor | None) -> Any:
     """The kernels take sequences of any strides but the last, and of states none."""
     if tensor is None:
         return None
@@ -268,8 +384,8 @@ def _keep_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     layer = _Layer(*inputs[:_WIDTH])
     outputs, _, _, kept = output
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*layer[:6], outputs, kept)
-    ctx.options = layer[6:]
+    ctx.save_for_backward(*layer[:_LAYOUT], outputs, kept)
+    ctx.options = layer[_LAYOUT:]
 
 
 def _differentiate_forward(ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -278,49 +394,55 @@ def _differentiate_forward(ctx: Any, *d_results: Tensor | None) -> tuple[Tensor 
     needed = ctx.needs_input_grad
     if d_outputs is None and d_c_T is None and d_h_T is None:
         return (None,) * len(needed)
-    d_x, d_kernel, d_bias, d_c, d_h = torch.ops.quadgate.lstm_backward(
-        *tensors, *ctx.options, outputs, kept, d_outputs, d_c_T, d_h_T, needed[0]
+    d_x, *d_weights, d_c, d_h = torch.ops.quadgate.lstm_backward(
+        *tensors, *ctx.options, outputs, kept, d_outputs, d_c_T, d_h_T, needed[0], any(needed[1:_LENGTHS])
     )
-    gradients = (d_x, d_kernel, d_bias, None, d_c, d_h)
+    gradients = (d_x, *d_weights, None, d_c, d_h)
     wanted = [gradient if need else None for gradient, need in zip(gradients, needed, strict=False)]
     return *wanted, *(None,) * (len(needed) - len(wanted))
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch
     layer = _Layer(*inputs[:_WIDTH])
-    _, _, *d_results, _ = inputs[_WIDTH:]
+    _, _, *d_results, _, _ = inputs[_WIDTH:]
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*layer[:6], *d_results)
-    ctx.options = layer[6:]
+    ctx.save_for_backward(*layer[:_LAYOUT], *d_results)
+    ctx.options = layer[_LAYOUT:]
 
 
 def _differentiate_backward(ctx: Any, *d_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     """Differentiate the gradient: that of the loop of PyTorch's own operations, which is the same function."""
-    layer = _Layer(*ctx.saved_tensors[:6], *ctx.options)
-    N, T, H = layer.sizes
-    like = ((N, T, H), (N, H), (N, H))
-    d_results = tuple(
-        layer.x.new_zeros(shape) if d is None else d for d, shape in zip(ctx.saved_tensors[6:], like, strict=True)
-    )
+    tensors, d_results = ctx.saved_tensors[:_LAYOUT], ctx.saved_tensors[_LAYOUT:]
+    layer = _Layer(*tensors, *ctx.options)
+    found, N = layer.placement, layer.x_by_case.shape[0]
+    # The tensors that are there and can have a gradient, and the place of each among the arguments.
+    places = [place for place, one in enumerate(tensors) if one is not None and place != _LENGTHS]
+    shapes = ((*layer.x.shape[:2], found.width), (N, found.units), (N, found.width))
+    ways_in = tuple(layer.x.new_zeros(shape) if d is None else d for d, shape in zip(d_results, shapes, strict=True))
 
-    def run(x: Tensor, kernel: Tensor, bias: Tensor, c: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        outputs, (c, h) = lstm_sequence(
-            x, kernel, bias, layer.forget_bias, layer.activation, layer.lengths, (c, h), layer.reverse
-        )
+    def run(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        given: list[Any] = [*tensors, *ctx.options]
+        for place, one in zip(places, inputs, strict=True):
+            given[place] = one
+        outputs, (c, h) = _Layer(*given).as_loop(layer.lengths)
         return outputs, c, h
 
-    def gradient(*inputs: Any) -> Any:
-        pull = torch.func.vjp(run, *inputs[:5])[1]
-        return pull(inputs[5:])
+    def gradient(*inputs: Tensor) -> Any:
+        pull = torch.func.vjp(run, *inputs[: len(places)])[1]
+        return pull(inputs[len(places) :])
 
-    inputs = layer.x, layer.kernel, layer.bias, *layer.state(), *d_results
-    first, pull = torch.func.vjp(gradient, *inputs)[:2]
-    cotangents = (
-        torch.zeros_like(one) if d is None or not d.numel() else d for one, d in zip(first, d_gradients, strict=True)
+    first, pull = torch.func.vjp(gradient, *(tensors[place] for place in places), *ways_in)[:2]
+    # The gradients of the starting state are results also where it is zero and given by nobody: then nothing asks.
+    by_argument = [*d_gradients[:_LENGTHS], None, *d_gradients[_LENGTHS:]]
+    cotangents = tuple(
+        torch.zeros_like(one) if d is None or not d.numel() else d
+        for one, d in zip(first, (by_argument[place] for place in places), strict=True)
     )
-    x, kernel, bias, c, h, *d_results = pull(tuple(cotangents))
-    by_place = [x, kernel, bias, None, c, h, *(None,) * (_WIDTH - 6), None, None, *d_results, None]
-    return tuple(one if need else None for one, need in zip(by_place, ctx.needs_input_grad, strict=True))
+    second = pull(cotangents)
+    found_at: dict[int, Tensor | None] = dict(zip(places, second, strict=False))
+    # Behind the layer's arguments stand outputs and kept, then the gradients of the results.
+    found_at |= {_WIDTH + 2 + k: d for k, d in enumerate(second[len(places) :])}
+    return tuple(found_at.get(place) if need else None for place, need in enumerate(ctx.needs_input_grad))
 
 
 _LIBRARY.impl("lstm", _forward, "CPU")

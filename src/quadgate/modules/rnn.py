@@ -26,10 +26,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from quadgate.cell import Activations
 from quadgate.errors import InputError
 from quadgate.modules.initializers import glorot_uniform_
 from quadgate.modules.operator import lstm
-from quadgate.modules.sequence import Lengths, check_activation, check_tensor, gates, lengths_tensor
+from quadgate.modules.sequence import Cell, Lengths, check_activation, check_tensor, gates, lengths_tensor
 
 __all__ = [
     "BasicLSTMCell",
@@ -220,7 +221,11 @@ class BasicLSTMCell:
         check_tensor("inputs", inputs, ["cases", "channels"], inputs)
         kernel, bias = self.variables(inputs.shape[1], inputs.dtype)
         c, h = _checked_state(state, len(inputs), self.num_units, kernel)
-        h, c = gates(torch.cat([inputs, h], 1) @ kernel + bias, c, self.forget_bias, self.activation)
+        h, c = gates(
+            torch.cat([inputs, h], 1) @ kernel + bias,
+            c,
+            Cell(self.forget_bias, cell=self.activation, output=self.activation),
+        )
         return h, LSTMStateTuple(c, h)
 
 
@@ -292,7 +297,7 @@ def dynamic_rnn(
         state,
         lengths_tensor(sequence_length, x),
         forget_bias=cell.forget_bias,
-        activation=cell.activation,
+        activations=Activations(cell=cell.activation, output=cell.activation),
     )
     return outputs.transpose(0, 1) if time_major else outputs, LSTMStateTuple(c, h)
 

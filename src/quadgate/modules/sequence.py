@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from quadgate.cell.batch import checked_lengths
 from quadgate.errors import InputError, suggest
+from quadgate.modules.placement import Normal
 
 State = tuple[Tensor, Tensor]
+Results = tuple[Tensor, State]
 Lengths = Tensor | NDArray[np.integer] | Sequence[int]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -21,39 +23,49 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
     "hard_sigmoid": lambda z: torch.clamp(0.2 * z + 0.5, 0, 1),
-    "hard_sigmoid_v3": functional.hardsigmoid,
+    "hard_sigmoid_v3": lambda z: torch.clamp(z / 6 + 0.5, 0, 1),
     "linear": lambda z: z,
 }
 
 
+class Cell(NamedTuple):
+    """What a cell does beside its weights; the equations are those of `quadgate.cell.lstm`.
+
+    Attributes:
+        forget_bias: added to f while running.
+        gate: the function of i, f and o.
+        cell: that of the candidate j.
+        output: that of the cell state where it is shown.
+        input_clip, cell_clip, projection_clip: limits of the pre-activations, the cell state and the projected output.
+    """
+
+    forget_bias: float = 1.0
+    gate: str = "sigmoid"
+    cell: str = "tanh"
+    output: str = "tanh"
+    input_clip: float | None = None
+    cell_clip: float | None = None
+    projection_clip: float | None = None
+
+
 def lstm_sequence(
-    x: Tensor,
-    kernel: Tensor,
-    bias: Tensor,
-    forget_bias: float,
-    activation: str,
-    lengths: Tensor | None,
-    state: State | None,
-    reverse: bool,
-) -> tuple[Tensor, State]:
-    """Run a BasicLSTM layer over `x`; the equations are those of `quadgate.cell.lstm`.
+    x: Tensor, weights: Normal, cell: Cell, lengths: Tensor | None, state: State, reverse: bool
+) -> Results:
+    """Run an LSTM layer over `x` as a loop of PyTorch's own operations.
 
     Args:
         x: `[N, T, C]`. What stands past the end of a case, NaN too, reaches neither a result nor a gradient.
-        kernel: `[C+H, 4H]`, columns i, j, f, o.
-        bias: `[4H]`.
-        forget_bias: added to f while running.
-        activation: the function of the candidate and of the cell state.
+        weights: the matrices of the layer.
+        cell: what it does beside.
         lengths: `[N]`, the number of steps of each case, as `lengths_tensor` gives it; None where all have T.
-        state: the starting `c` and `h`, each `[N, H]`; None for zeros.
+        state: the starting `c [N, H]` and `h [N, P]`.
         reverse: whether each case is read from its own last step to its first.
 
     Returns:
-        The outputs `[N, T, H]`, zero past the end of a case, and the state `(c, h)` after its last step.
+        The outputs `[N, T, P]`, zero past the end of a case, and the state `(c, h)` after its last step.
     """
-    N, T, C = x.shape
-    H = bias.shape[0] // 4
-    c, h = state or (x.new_zeros(N, H), x.new_zeros(N, H))
+    c, h = state
+    T = x.shape[1]
     order = valid = None
     if lengths is not None:
         forward = torch.arange(T, device=x.device)
@@ -66,15 +78,19 @@ def lstm_sequence(
     elif reverse:
         x = x.flip(1)
 
-    w_x, w_h = kernel[:C], kernel[C:]
     outputs = []
     # The input's share of all steps is one large product; [x, h] @ kernel is the sum of the two shares.
-    for t, z_x in enumerate((x @ w_x + bias).unbind(1)):
-        h_next, c_next = gates(torch.addmm(z_x, h, w_h), c, forget_bias, activation)
+    z = x @ weights.w_x
+    for bias in (weights.b_x, weights.b_h):
+        z = z if bias is None else z + bias
+    for t, z_x in enumerate(z.unbind(1)):
+        h_next, c_next = gates(z_x + h @ weights.w_h, c, cell, weights.peepholes)
+        if weights.projection is not None:
+            h_next = _limited(h_next @ weights.projection, cell.projection_clip)
         c = c_next if valid is None else torch.where(valid[:, t], c_next, c)
         h = h_next if valid is None else torch.where(valid[:, t], h_next, h)
         outputs.append(h)
-    stacked = torch.stack(outputs, 1) if outputs else x.new_zeros(N, 0, H)
+    stacked = torch.stack(outputs, 1) if outputs else x.new_zeros(*x.shape[:2], h.shape[1])
 
     if valid is not None:
         stacked = torch.where(valid, stacked, 0.0)
@@ -85,16 +101,34 @@ def lstm_sequence(
     return stacked, (c, h)
 
 
-def gates(z: Tensor, c: Tensor, forget_bias: float, activation: str) -> State:
-    """Turn `z = [x, h] @ kernel + bias` and the cell state into the next `(h, c)`.
+def gates(z: Tensor, c: Tensor, cell: Cell, peepholes: Tensor | None = None) -> State:
+    """Turn `z = [x, h] @ kernel + bias` and the cell state into the next h, before any projection, and c.
 
-    i, j, f, o = the quarters of z;  c' = c * sigmoid(f + forget_bias) + sigmoid(i) * tanh(j);
-    h' = tanh(c') * sigmoid(o)
+        i, j, f, o = the quarters of z
+        c' = clip(c * gate(f + forget_bias + p_f * c) + gate(i + p_i * c) * cell(j), cell_clip)
+        h' = gate(o + p_o * c') * output(c')
+
+    Args:
+        z: `[N, 4H]`.
+        c: `[N, H]`.
+        cell: the functions and the limits.
+        peepholes: `p_i, p_f, p_o` in one vector `[3H]`, or None.
     """
-    squash = ACTIVATIONS[activation]
-    i, j, f, o = z.chunk(4, dim=1)
-    c = c * torch.sigmoid(f + forget_bias) + torch.sigmoid(i) * squash(j)
-    return squash(c) * torch.sigmoid(o), c
+    gate = ACTIVATIONS[cell.gate]
+    i, j, f, o = z.chunk(4, dim=-1)
+    f = f + cell.forget_bias
+    p_o = None
+    if peepholes is not None:
+        p_i, p_f, p_o = peepholes.chunk(3)
+        i, f = i + p_i * c, f + p_f * c
+    i, j, f = (_limited(one, cell.input_clip) for one in (i, j, f))
+    c = _limited(c * gate(f) + gate(i) * ACTIVATIONS[cell.cell](j), cell.cell_clip)
+    o = o if p_o is None else o + p_o * c
+    return ACTIVATIONS[cell.output](c) * gate(_limited(o, cell.input_clip)), c
+
+
+def _limited(values: Tensor, clip: float | None) -> Tensor:
+    return values if clip is None else values.clamp(-clip, clip)
 
 
 def lengths_tensor(lengths: Lengths | None, x: Tensor) -> Tensor | None:
@@ -133,11 +167,11 @@ def check_tensor(name: str, tensor: Tensor, axes: Sequence[str | int], like: Ten
         raise InputError(f"{name}: found {tensor.dtype}, expected {like.dtype}; convert it with .to({like.dtype})")
 
 
-def check_activation(name: str) -> None:
+def check_activation(name: str, what: str = "activation") -> None:
     """Refuse an activation that is not known.
 
     Raises:
         InputError: with the nearest name that is.
     """
     if name not in ACTIVATIONS:
-        raise InputError(f"activation: found {name!r}, which is not known; {suggest(name, ACTIVATIONS)}")
+        raise InputError(f"{what}: found {name!r}, which is not known; {suggest(name, ACTIVATIONS)}")

@@ -4,7 +4,7 @@ from typing import Any
 
 # A NumPy array, a torch tensor or anything with DLPack, in main memory; nothing is copied.
 _Array = Any
-_Weights = tuple[_Array | None, ...]
+_Weights = tuple[Any, ...]
 
 def instruction_sets() -> list[str]:
     """Return the instruction sets that this processor has, best first."""
@@ -21,6 +21,9 @@ def fma_peak(threads: int) -> float:
 
 class _Lstm:
     """A packed layer. Weights are `(kernel, bias)`, or `(w_x, w_h, b_x, b_h, peepholes [4, H], projection)`.
+
+    Or they are `(arrays, (C, H, P), places)`, with for each of those six None or `(k, offsets, row_stride,
+    unit_stride)`: where it stands in the array number k, as `quadgate.layouts.strides` tells.
 
     Raises:
         InputError: an argument of another dtype, shape or stride than stands below, by its name.

@@ -1,14 +1,26 @@
 """The operator as PyTorch sees it: gradients of first and second order, compilation, transforms, autocast."""
 
+from unittest import mock
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import library
 from torch.autograd import gradcheck, gradgradcheck
 
 import quadgate
+from quadgate.cell import Activations, LSTMParameters
+from quadgate.cell import lstm as reference_lstm
+from quadgate.cell import lstm_backward as reference_backward
 from quadgate.errors import InputError
-from quadgate.modules import BasicLSTM
-from quadgate.modules.sequence import lstm_sequence
+from quadgate.layouts import LAYOUTS
+from quadgate.layouts.blocks import join
+from quadgate.layouts.sizes import Sizes
+from quadgate.modules import BasicLSTM, operator
+from quadgate.modules.placement import Weights, normal
+from quadgate.modules.sequence import Cell, lstm_sequence
 
 N, T, C, H = 3, 5, 2, 3
 
@@ -32,8 +44,9 @@ def flat(x, kernel, bias, c, h, lengths=None, **options):
     return outputs, *state
 
 
-def reference(x, kernel, bias, c, h, lengths=None, forget_bias=1.0, activation="tanh", reverse=False):
-    outputs, state = lstm_sequence(x, kernel, bias, forget_bias, activation, lengths, (c, h), reverse)
+def reference(x, kernel, bias, c, h, lengths=None, reverse=False):
+    weights = normal("tf1.BasicLSTMCell", Weights(kernel, bias=bias))
+    outputs, state = lstm_sequence(x, weights, Cell(), lengths, (c, h), reverse)
     return outputs, *state
 
 
@@ -95,9 +108,16 @@ def filled_memory():
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_opcheck(lengths, requires_grad):
     x, kernel, bias, c, h = numbers(torch.float32, requires_grad)
-    arguments = (x, kernel, bias, lengths, c, h, 1.0, "tanh", False, 0, requires_grad)
-    library.opcheck(torch.ops.quadgate.lstm.default, arguments)
-    library.opcheck(torch.ops.quadgate.lstm.default, (x, kernel, bias, None, None, None, 1.0, "tanh", True, 2, True))
+    peepholes, projection = torch.randn(3, H), torch.randn(H, 2)
+    narrower = kernel[:-1].detach().requires_grad_(requires_grad)
+    plain = ("tf1.BasicLSTMCell", 1.0, "sigmoid", "tanh", "tanh", None, None, None)
+    clipped = ("tf1.LSTMCell", 0.5, "hard_sigmoid", "relu", "linear", 2.0, 1.0, 0.5)
+    for arguments in (
+        (x, kernel, None, bias, None, None, None, lengths, c, h, *plain, False, False, 0, requires_grad),
+        (x, kernel, None, None, None, None, None, None, None, None, *plain, True, True, 2, True),
+        (x, narrower, None, bias, None, peepholes, projection, lengths, c, None, *clipped, True, False, 0, True),
+    ):
+        library.opcheck(torch.ops.quadgate.lstm.default, arguments)
 
 
 @pytest.mark.slow
@@ -201,15 +221,23 @@ def test_recomputed_gradients_are_the_same_bits(recompute_every):
         ({"x": torch.zeros(T, C)}, r"x: found shape \(5, 2\), expected \(cases, steps, 2\)"),
         ({"x": torch.zeros(N, T, C + 1)}, r"x: found shape \(3, 5, 3\)"),
         ({"x": torch.zeros(N, T, C, dtype=torch.float64)}, r"x: found torch.float64, expected torch.float32"),
-        ({"kernel": torch.zeros(C + H, 4 * H + 1)}, r"kernel: found shape \(5, 13\)"),
-        ({"kernel": torch.zeros(H, 4 * H)}, r"kernel: found shape \(3, 12\)"),
-        ({"bias": torch.zeros(H)}, r"bias: found shape \(3,\), expected \(12\)"),
+        (
+            {"kernel": torch.zeros(C + H, 4 * H + 1)},
+            r"tf1.BasicLSTMCell: found kernel of shape \(5, 13\), expected \(5, 12\): \[C\+H, 4H\]",
+        ),
+        ({"kernel": torch.zeros(H, 4 * H)}, r"tf1.BasicLSTMCell: .*found kernel \(3, 12\), expected \[C\+H, 4H\]"),
+        ({"bias": torch.zeros(H)}, r"tf1.BasicLSTMCell: found bias of shape \(3,\), expected \(12,\)"),
         ({"state": (torch.zeros(N, H), torch.zeros(N, C))}, r"state h: found shape \(3, 2\)"),
         ({"lengths": [5, 6, 1]}, r"lengths: found 6 at case 1, expected 0 to 5"),
         ({"lengths": [5, 1, -1]}, r"lengths: found -1 at case 2, expected 0 to 5"),
         ({"lengths": [5, 1]}, r"lengths: found .*shape \(2,\)"),
         ({"lengths": [5.0, 1.0, 2.0]}, r"lengths: found torch.float32, expected whole numbers"),
-        ({"activation": "tan"}, r"activation: found 'tan', which is not known; did you mean 'tanh'"),
+        ({"activations": Activations(cell="tan")}, r"activations.cell: found 'tan', .*; did you mean 'tanh'"),
+        ({"layout": "torch.nn.LSTM"}, r"recurrent_kernel: found none, expected the tensor that torch.nn.LSTM calls"),
+        ({"layout": "torch.LSTM"}, r"layout: found 'torch.LSTM', which is not known; did you mean 'torch.nn.LSTM'"),
+        ({"layout": "flax.linen.LSTMCell"}, r"keeps w_x and w_h in 8 tensors, which no kernel reads; .*another layout"),
+        ({"recurrent_bias": torch.zeros(12)}, r"recurrent_bias: found one, but tf1.BasicLSTMCell has no tensor"),
+        ({"peepholes": torch.zeros(3, H).double()}, r"peepholes: found torch.float64, expected torch.float32"),
     ],
 )
 def test_bad_input_is_refused_by_name(change, message):
@@ -253,3 +281,110 @@ def test_a_layer_under_functional_transforms():
     loss(parameters).backward()
     for name, parameter in parameters.items():
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-11, atol=1e-11)
+
+
+FUNCTIONS = ["sigmoid", "tanh", "relu", "linear", "hard_sigmoid", "hard_sigmoid_v3"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_every_option_crossed_with_every_layout_against_the_reference(data):
+    """Numbers and gradients of the compiled operator and of the loop, in float64, from each framework's tensors."""
+
+    def drawn(name, strategy):
+        return data.draw(strategy, name)
+
+    row = LAYOUTS[
+        drawn("layout", st.sampled_from(["tf1.LSTMCell", "torch.nn.LSTM", "keras.LSTM", "onnx.LSTM", "chainer.LSTM"]))
+    ]
+    N, T, C, H = (drawn(name, st.sampled_from([1, 2, 3, 7])) for name in "NTCH")
+    P = drawn("P", st.sampled_from([None, 1, 5])) if "onnx" not in row.name else None
+    peepholes = drawn("peepholes", st.booleans())
+    clips = {name: drawn(name, st.sampled_from([None, 0.4])) for name in ("input_clip", "cell_clip", "projection_clip")}
+    if P is None:
+        clips["projection_clip"] = None
+    functions = Activations(*(drawn(place, st.sampled_from(FUNCTIONS)) for place in ("gate", "cell", "output")))
+    reverse, time_major = drawn("reverse", st.booleans()), drawn("time_major", st.booleans())
+    every = drawn("recompute_every", st.sampled_from([0, 0, 2]))
+    lengths = drawn("lengths", st.none() | st.lists(st.integers(0, T), min_size=N, max_size=N))
+    rng = np.random.default_rng(drawn("seed", st.integers(0, 99)))
+    width = P or H
+
+    def draw(*shape):
+        return torch.tensor(rng.standard_normal(shape), requires_grad=True)
+
+    biases = [array for array in row.biases if drawn(array, st.booleans()) or len(row.holding(array)[0].parts) > 1]
+    if "b_h" in biases and "b_x" not in biases:
+        biases = []
+    parameters = LSTMParameters(
+        *(rng.standard_normal((4, rows, H)) for rows in (C, width)),
+        *(rng.standard_normal((4, H)) if array in biases else None for array in ("b_x", "b_h")),
+        forget_bias=0.75,
+        peepholes=rng.standard_normal((3, H)) if peepholes else None,
+        projection=rng.standard_normal((H, P)) if P else None,
+        activations=functions,
+        reverse=reverse,
+        **clips,
+    )
+    weights = as_kept(row, parameters)
+    x, c, h = draw(N, T, C), draw(N, H), draw(N, width)
+    x_given = x.transpose(0, 1) if time_major else x
+    d = [rng.standard_normal(shape) for shape in ((N, T, width), (N, H), (N, width))]
+    cotangents = [torch.tensor(one) for one in d]
+
+    outputs, expected_state = reference_lstm(x.detach(), parameters, (c.detach(), h.detach()), lengths)
+    d_x, (d_c, d_h), gradient = reference_backward(
+        x.detach(), parameters, d[0], (d[1], d[2]), (c.detach(), h.detach()), lengths
+    )
+    gradient = as_kept(row, gradient)
+    for run in (quadgate.lstm, on_the_loop):
+        found, state = run(
+            x_given,
+            **weights,
+            state=(c, h),
+            lengths=lengths,
+            layout=row.name,
+            forget_bias=0.75,
+            activations=functions,
+            reverse=reverse,
+            time_major=time_major,
+            recompute_every=every,
+            **clips,
+        )
+        found = found.transpose(0, 1) if time_major else found
+        for one, right in zip((found, *state), (outputs, *expected_state), strict=True):
+            np.testing.assert_allclose(one.detach(), right, rtol=1e-11, atol=1e-11)
+        gradients = torch.autograd.grad((found, *state), [x, c, h, *weights.values()], cotangents)
+        for name, one, right in zip(
+            ["x", "c", "h", *weights], gradients, [d_x, d_c, d_h, *(w.detach() for w in gradient.values())], strict=True
+        ):
+            np.testing.assert_allclose(one, right, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def as_kept(row, parameters):
+    """The tensors of a layer as a framework keeps them, by the names that the operator gives them."""
+    found = {}
+    sizes = Sizes(parameters.inputs, parameters.units, parameters.state_width)
+    arrays = {name: getattr(parameters, name) for name in ("w_x", "w_h", "b_x", "b_h", "peepholes", "projection")}
+    for names, held in (
+        (("kernel", "recurrent_kernel"), {"w_x", "w_h"}),
+        (("bias", "recurrent_bias"), {"b_x", "b_h"}),
+        (("peepholes",), {"peepholes"}),
+        (("projection",), {"projection"}),
+    ):
+        tensors = [tensor for tensor in row.tensors if tensor.arrays & held]
+        if len(names) == 1 and len(tensors) != 1:
+            array = arrays[names[0]]
+            if array is not None:
+                found[names[0]] = torch.tensor(array, requires_grad=True)
+            continue
+        for name, tensor in zip(names, tensors, strict=False):
+            if all(arrays[array] is not None for array in tensor.arrays):
+                found[name] = torch.tensor(join(row, tensor, arrays, sizes), requires_grad=True)
+    return found
+
+
+def on_the_loop(*tensors, **options):
+    """The operator where no kernel fits."""
+    with mock.patch.object(operator, "_kernel_fits", return_value=False):
+        return quadgate.lstm(*tensors, **options)
