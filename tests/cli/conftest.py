@@ -1,8 +1,12 @@
 import sys
 
+import numpy as np
 import pytest
 
 from quadgate.cli import main
+from quadgate.data import make_sequences
+from quadgate.formats import save
+from quadgate.model import Model, Network
 
 
 @pytest.fixture
@@ -17,3 +21,16 @@ def command(monkeypatch, capsys):
         return end.value.code or 0, out, err
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a model of two classes and four channels in `model`, and data for it in `data.npz`."""
+    rng = np.random.default_rng(0)
+    network = Network(inputs=4, units=3, classes=2, pool="mean")
+    variables = {name: rng.normal(size=shape).astype(np.float32) for name, shape in network.shapes.items()}
+    save(Model(network, variables, labels=("no", "yes")), tmp_path / "model")
+    made = make_sequences(30, steps=25, channels=4)
+    np.savez(tmp_path / "data.npz", X=np.stack(made.series), y=np.array(["no", "yes"])[made.labels])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

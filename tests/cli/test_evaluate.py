@@ -5,10 +5,6 @@ import sys
 import numpy as np
 import pytest
 
-from quadgate.data import make_sequences
-from quadgate.formats import save
-from quadgate.model import Model, Network
-
 WITHOUT_TORCH = """
 import sys
 
@@ -21,19 +17,6 @@ sys.meta_path.insert(0, NoTorch())
 from quadgate.cli import main
 main()
 """
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with a model of two classes and four channels in `model`, and data for it in `data.npz`."""
-    rng = np.random.default_rng(0)
-    network = Network(inputs=4, units=3, classes=2, pool="mean")
-    variables = {name: rng.normal(size=shape).astype(np.float32) for name, shape in network.shapes.items()}
-    save(Model(network, variables, labels=("no", "yes")), tmp_path / "model")
-    made = make_sequences(30, steps=25, channels=4)
-    np.savez(tmp_path / "data.npz", X=np.stack(made.series), y=np.array(["no", "yes"])[made.labels])
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_it_prints_the_measures_of_all_cases(command, folder):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+# What a subcommand may lack in an installation without extras, and the extra that has it.
+_EXTRAS = {"torch": "train", "sklearn": "train"}
+
 
 def main() -> None:
     """Run the command line; an error of quadgate's own is one line on standard error and exit code 2."""
@@ -13,9 +16,15 @@ def main() -> None:
     try:
         app()
     except QuadgateError as error:
-        sys.exit(_refuse(error))
+        sys.exit(_refuse(str(error)))
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        missing = f"this command needs the package {package}, which is not installed"
+        sys.exit(_refuse(f"{missing}; pip install 'quadgate[{_EXTRAS[package]}]'"))
 
 
-def _refuse(error: Exception) -> int:
-    sys.stderr.write(f"error: {error}\n")
+def _refuse(text: str) -> int:
+    sys.stderr.write(f"error: {text}\n")
     return 2
