@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ from numpy.typing import NDArray
 
 from quadgate.errors import FileFormatError
 from quadgate.formats import hdf5
+from quadgate.formats.keras_layers import KerasLayer, build_keras
+from quadgate.formats.tensorflow_checkpoint.structure import find_cells
+from quadgate.formats.torch_names import build_named
+from quadgate.layouts import Settings
+from quadgate.model import Found, Model, Variables, build
 
 Array = NDArray[Any]
 
@@ -28,46 +33,86 @@ _ROLES = ("kernel", "recurrent_kernel", "bias")
 
 
 @dataclass(frozen=True)
-class KerasLayer:
-    """A layer with weights.
+class KerasFile:
+    """The layers with weights in the file's order, the settings as Keras writes them, its version ("" of Keras 1)."""
 
-    Attributes:
-        name: the layer's name; a cell within it has the longer path `bidirectional_1/forward_lstm_1`.
-        kind: its class, such as `LSTM`; "" where the file holds weights alone.
-        arrays: role -> array.
-        sources: role -> name of the dataset.
-        config: the settings; empty where the file holds weights alone.
+    layers: list[KerasLayer]
+    config: Any
+    version: str
+
+
+def read_model(path: Path, settings: Settings) -> Model:
+    """Read the recurrent layers of a Keras file, or of another HDF5 file with the names of TensorFlow or PyTorch.
+
+    Raises:
+        FileFormatError: the file is damaged, is none of Keras or holds no LSTM or GRU.
+        MissingDependencyError: h5py is not installed.
     """
+    file = None if _is_zip(path) else hdf5.read(path)
+    if file is not None and not _is_of_keras(file):
+        return _build_foreign(file, path, settings)
+    whole = _read(path, file)
+    return build_keras(whole.layers, whole.config, whole.version, path, settings)
 
-    name: str
-    kind: str
-    arrays: dict[str, Array]
-    sources: dict[str, str]
-    config: dict[str, Any] = field(default_factory=dict)
 
-
-def read(path: Path) -> list[KerasLayer]:
+def read(path: Path) -> KerasFile:
     """Read the layers of a Keras file.
 
     Raises:
         FileFormatError: the file is damaged or is none of Keras.
         MissingDependencyError: h5py is not installed.
     """
-    with path.open("rb") as stream:
-        zipped = stream.read(4) == b"PK\x03\x04"
-    if zipped:
-        config, file = _read_zip(path)
+    return _read(path, None if _is_zip(path) else hdf5.read(path))
+
+
+def _read(path: Path, file: hdf5.Hdf5File | None) -> KerasFile:
+    if file is None:
+        config, version, file = _read_zip(path)
     else:
-        file = hdf5.read(path)
-        config = _json(path, file.attributes.get("", {}).get("model_config"))
+        root = file.attributes.get("", {})
+        config = _json(path, root.get("model_config"))
+        version = str(root.get("keras_version") or file.attributes.get("model_weights", {}).get("keras_version") or "")
+    if _by_place(file):
+        return KerasFile(list(_by_position(file, list(_layer_configs(config)))), config, version or "3")
     configs = {layer_config.get("name", ""): (kind, layer_config) for kind, layer_config in _layer_configs(config)}
-    if any(name.startswith(("layers/", "_layer_checkpoint_dependencies/", "vars/")) for name in file.arrays):
-        return list(_by_position(file, list(_layer_configs(config))))
-    return list(_by_name(path, file, configs))
+    return KerasFile(list(_by_name(path, file, configs)), config, version)
 
 
-def _read_zip(path: Path) -> tuple[Any, hdf5.Hdf5File]:
-    """The settings and the weights of a `.keras` file, whose parts are stored without compression."""
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
+def _by_place(file: hdf5.Hdf5File) -> bool:
+    return any(name.startswith(("layers/", "_layer_checkpoint_dependencies/", "vars/")) for name in file.arrays)
+
+
+def _is_of_keras(file: hdf5.Hdf5File) -> bool:
+    listed = ("layer_names" in name for path in ("", "model_weights") for name in file.attributes.get(path, {}))
+    return _by_place(file) or any(listed)
+
+
+def _build_foreign(file: hdf5.Hdf5File, path: Path, settings: Settings) -> Model:
+    """Read an HDF5 file that others wrote from TensorFlow or PyTorch, as ELMo's."""
+    shapes = {name: array.shape for name, array in file.arrays.items()}
+    found = find_cells(shapes)
+    if not found:
+        return build_named(
+            Variables({name.replace("/", "."): one for name, one in file.arrays.items()}), path, settings
+        )
+    return build(file.arrays, [_elmo(one) for one in found], source=str(path), settings=settings)
+
+
+def _elmo(found: Found) -> Found:
+    """Place a cell of a bidirectional language model: RNN_0 reads forwards, RNN_1 backwards, each a chain of its own."""
+    direction = re.match(r"RNN_([01])/", found.name)
+    if direction is None:
+        return found
+    return replace(found, told=Settings(reverse=direction[1] == "1"), follows=False)
+
+
+def _read_zip(path: Path) -> tuple[Any, str, hdf5.Hdf5File]:
+    """The settings, the version and the weights of a `.keras` file, whose parts are stored without compression."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -77,6 +122,8 @@ def _read_zip(path: Path) -> tuple[Any, hdf5.Hdf5File]:
             if config.file_size > 100_000_000:
                 raise FileFormatError(f"{path}: config.json claims {config.file_size} bytes, expected a short text")
             told = archive.read(config)
+            about = entries.get("metadata.json")
+            written = archive.read(about) if about is not None and about.file_size < 100_000 else b"{}"
     except FileFormatError:
         raise
     except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError, struct.error, OSError) as error:
@@ -91,7 +138,9 @@ def _read_zip(path: Path) -> tuple[Any, hdf5.Hdf5File]:
     name_size, extra_size = struct.unpack("<HH", header[26:30])
     start = max(weights.header_offset, 0) + 30 + name_size + extra_size
     size = min(weights.file_size, path.stat().st_size - start)
-    return _json(path, told), hdf5.read(path, start, size)
+    metadata = _json(path, written)
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    return _json(path, told), str(version or "3"), hdf5.read(path, start, size)
 
 
 def _json(path: Path, text: Any) -> Any:

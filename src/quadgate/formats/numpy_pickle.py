@@ -14,11 +14,23 @@ from numpy.typing import NDArray
 
 from quadgate.errors import FileFormatError
 from quadgate.formats.pickles import Global, load
+from quadgate.formats.torch_names import build_named
+from quadgate.layouts import Settings
+from quadgate.model import Model, Variables
 
 Array = NDArray[Any]
 
 _NDARRAY = Global("numpy", "ndarray")
 _KINDS = "?bhilqBHILQefdFD"
+
+
+def read_model(path: Path, settings: Settings) -> Model:
+    """Read the recurrent layers of a pickled dictionary of arrays, which have PyTorch's names.
+
+    Raises:
+        FileFormatError: the pickle is damaged, asks for code to be run, or holds no LSTM or GRU.
+    """
+    return build_named(Variables(read(path)), path, settings)
 
 
 def read(path: Path) -> dict[str, Array]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import struct
+import zipfile
 from pathlib import Path
 
+ZIP = b"PK\x03\x04"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+TORCH_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 WEIGHTS = "model.safetensors"
 
 
@@ -22,3 +28,33 @@ def tensorflow_checkpoint(path: Path, _: bytes) -> Path | None:
     from quadgate.formats.tensorflow_checkpoint import find_checkpoint
 
     return find_checkpoint(path)
+
+
+def torch_file(path: Path, start: bytes) -> Path | None:
+    """A zip archive with an entry `NAME/data.pkl`, or the pickle that files of torch before 1.6 begin with."""
+    if start.startswith(TORCH_PICKLE) or any(re.fullmatch(r"[^/]+/data\.pkl", name) for name in _entries(path, start)):
+        return path
+    return path if start[:4] == ZIP and path.suffix in (".pt", ".pth", ".jit", ".bin", ".ckpt") else None
+
+
+def keras_file(path: Path, start: bytes) -> Path | None:
+    """An HDF5 file, or a zip archive with the settings and the weights of Keras 3."""
+    if start[:8] == HDF5 or {"config.json", "model.weights.h5"} <= set(_entries(path, start)):
+        return path
+    return path if start[:4] == ZIP and path.suffix == ".keras" else None
+
+
+def pickle(path: Path, start: bytes) -> Path | None:
+    """A pickle: of protocol 2 or later, or of that ending."""
+    return path if start[:1] == b"\x80" or (start and path.suffix in (".pkl", ".pickle")) else None
+
+
+def _entries(path: Path, start: bytes) -> list[str]:
+    """Return the names in a zip archive; none of a file that is none, or is damaged."""
+    if start[:4] != ZIP:
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError, struct.error, OSError):
+        return []

@@ -68,6 +68,9 @@ FORMATS = (
         "safetensors_file",
         (".safetensors",),
     ),
+    Format("keras", "a Keras file (.h5, .keras, .weights.h5)", known.keras_file, "keras_file"),
+    Format("torch", "a file of torch.save or torch.jit.save", known.torch_file, "torch_file"),
+    Format("", "a pickled dictionary of NumPy arrays", known.pickle, "numpy_pickle"),
 )
 
 

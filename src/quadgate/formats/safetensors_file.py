@@ -1,13 +1,15 @@
-"""A safetensors file: quadgate's own, whose metadata describes the model, or another's."""
+"""A safetensors file: quadgate's own, whose metadata describes the model, or another's, with PyTorch's names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from quadgate.errors import InputError
+from quadgate.formats.torch_names import build_named
 from quadgate.layouts import Settings
-from quadgate.model import Model
+from quadgate.model import Model, Variables
 from quadgate.model.run_folder import WEIGHTS, load_weights, save_weights
+from quadgate.model.tensors import read_tensors
 
 
 def read_model(path: Path, settings: Settings) -> Model:
@@ -17,6 +19,9 @@ def read_model(path: Path, settings: Settings) -> Model:
         FileFormatError: the file is damaged or holds no recurrent layer.
         InputError: settings are given for a file that tells them all.
     """
+    metadata, tensors = read_tensors(path)
+    if "quadgate" not in metadata:
+        return build_named(Variables(tensors), path, settings)
     model = load_weights(path)
     for name, value in settings.items():
         if any(getattr(cell, name) != value for layer in model.cells for cell in layer):

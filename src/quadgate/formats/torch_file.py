@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 from quadgate.errors import FileFormatError
 from quadgate.formats.pickles import Global, Inert, load
+from quadgate.formats.torch_names import build_named
+from quadgate.layouts import Settings
+from quadgate.model import Model, Stored, Variables
 
 Array = NDArray[Any]
 
@@ -55,8 +58,17 @@ class TorchFile:
         modules: path -> class name and the plain attributes of each module, for files that hold whole modules.
     """
 
-    tensors: dict[str, Array]
+    tensors: Variables
     modules: dict[str, tuple[str, dict[str, Any]]]
+
+
+def read_model(path: Path, settings: Settings) -> Model:
+    """Read the recurrent layers of a file of `torch.save` or `torch.jit.save`.
+
+    Raises:
+        FileFormatError: the file is damaged, asks for code to be run, or holds no LSTM or GRU.
+    """
+    return build_named(read(path).tensors, path, settings)
 
 
 def read(path: Path) -> TorchFile:
@@ -243,7 +255,7 @@ class _Tensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def array(self, name: str) -> Array:
+    def array(self, name: str) -> Array | Stored:
         """The view of the storage that the tensor is; refused where it would reach beyond."""
         storage = self.storage.array if isinstance(self.storage, _Deferred) else self.storage
         if not isinstance(storage, np.ndarray):
@@ -265,22 +277,27 @@ class _Tensor:
         return _plain(np.lib.stride_tricks.as_strided(storage[self.offset :], self.shape, strides, writeable=False))
 
 
-def _plain(array: Array) -> Array:
-    """Widen bfloat16, which NumPy has not, to float32."""
+def _plain(array: Array) -> Array | Stored:
+    """Widen bfloat16, which NumPy has not, to float32 when it is used."""
     if array.dtype.names != (_BFLOAT16,):
         return array
-    return (array[_BFLOAT16].astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return Stored(
+        array.shape,
+        np.dtype(np.float32),
+        lambda: (array[_BFLOAT16].astype(np.uint32) << np.uint32(16)).view(np.float32),
+    )
 
 
 def _collect(content: Any) -> TorchFile:
-    found = TorchFile({}, {})
+    tensors: dict[str, Array | Stored] = {}
+    modules: dict[str, tuple[str, dict[str, Any]]] = {}
     for name, value in _walk(content):
         if isinstance(value, _Tensor):
-            found.tensors[name] = value.array(name)
+            tensors[name] = value.array(name)
         else:
             attributes = {k: v for k, v in _attributes(value).items() if isinstance(v, (bool, int, float, str))}
-            found.modules[name] = (str(value.of), attributes)
-    return found
+            modules[name] = (str(value.of), attributes)
+    return TorchFile(Variables(tensors), modules)
 
 
 def _walk(content: Any) -> Iterator[tuple[str, Any]]:
