@@ -5,8 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import quadgate
+from conftest import assert_float32_close
+from quadgate import cell as judge
+from quadgate.cell import Activations
 from quadgate.errors import FileFormatError
 from quadgate.formats.keras_file import read
+from quadgate.layouts import LAYOUTS, decode
+from sample_layers import sizes_of, tensors_of
 
 pytest.importorskip("h5py", reason="needs quadgate[hdf5]")
 
@@ -17,7 +23,7 @@ needs_real_files = pytest.mark.skipif(not REAL_FILES.exists(), reason="the real 
 
 @pytest.mark.parametrize("file", ["hard_sigmoid/model.h5", "sigmoid/model.h5", "cudnn/cudnn_model.h5"])
 def test_a_model_tells_classes_settings_and_arrays(file):
-    lstm, dense = read(GOLDEN / file)
+    lstm, dense = read(GOLDEN / file).layers
     assert lstm.kind == ("CuDNNLSTM" if "cudnn" in file else "LSTM")
     assert lstm.config.get("recurrent_activation") == {"h": "hard_sigmoid", "s": "sigmoid"}.get(file[0])
     assert dense.kind == "Dense"
@@ -30,7 +36,7 @@ def test_a_model_tells_classes_settings_and_arrays(file):
 
 @pytest.mark.parametrize("file", ["hard_sigmoid/weights.h5", "cudnn/weights.h5", "hard_sigmoid/trained_weights.h5"])
 def test_weights_alone_tell_no_class(file):
-    lstm, dense = read(GOLDEN / file)
+    lstm, dense = read(GOLDEN / file).layers
     assert (lstm.name, lstm.kind, lstm.config) == ("lstm", "", {})
     assert list(lstm.arrays) == ["kernel", "recurrent_kernel", "bias"]
     assert lstm.sources["kernel"] == "lstm/lstm/kernel:0"
@@ -58,7 +64,7 @@ def test_a_listed_weight_that_is_missing(tmp_path):
 
 @needs_real_files
 def test_keras_3_joins_settings_by_class_and_index():
-    layers = read(REAL_FILES / "23_student_keras3" / "lstm.keras")
+    layers = read(REAL_FILES / "23_student_keras3" / "lstm.keras").layers
     assert [(layer.name, layer.kind) for layer in layers] == [
         ("lstm", "LSTM"),
         ("lstm_1", "LSTM"),
@@ -78,6 +84,114 @@ def test_keras_3_joins_settings_by_class_and_index():
     ],
 )
 def test_real_weight_files(file, names, bias):
-    recurrent = [layer for layer in read(REAL_FILES / file) if "recurrent_kernel" in layer.arrays]
+    recurrent = [layer for layer in read(REAL_FILES / file).layers if "recurrent_kernel" in layer.arrays]
     assert [layer.name for layer in recurrent] == names
     assert {layer.arrays["bias"].shape for layer in recurrent} == {(bias,)}
+
+
+ORACLE_FILES = {
+    "hard_sigmoid": ("model.h5", "weights.h5", "trained_weights.h5", "trained_with_optimizer.h5"),
+    "sigmoid": ("model.h5", "weights.h5", "trained_weights.h5", "trained_with_optimizer.h5"),
+    "cudnn": ("model.h5", "weights.h5", "cudnn_model.h5", "cudnn_weights.h5"),
+}
+
+
+@pytest.mark.parametrize(("case", "file"), [(case, file) for case, files in ORACLE_FILES.items() for file in files])
+def test_a_loaded_file_computes_what_tensorflow_computed(oracle, case, file):
+    numbers = oracle(f"keras_lstm/{case}")
+    weights_alone = "weights" in file
+    asked = {} if not weights_alone or file.startswith("cudnn") else {"activations": Activations(GATES[case])}
+    model = quadgate.load(numbers.folder / file, **asked)
+    assert {one.setting for one in model.assumptions} == {"pool"}
+    logits, (((c, h),),) = model.run(numbers["x"])
+    if file == "trained_with_optimizer.h5":
+        x = numbers["x"].astype(np.float64)
+        prefix = "keras_adam/var/"
+        for name, array in model.variables.items():
+            expected = numbers[prefix + "/".join(name.removesuffix(":0").split("/")[-2:])]
+            np.testing.assert_array_equal(array, expected)
+        assert not any(name.startswith("optimizer") for name in model.variables)
+        assert model.run(x)[0].shape == logits.shape
+    elif file == "trained_weights.h5":
+        assert_float32_close(logits, numbers["after/logits"])
+    else:
+        assert_float32_close(model.run(numbers["x"], output="outputs")[0], numbers["outputs"])
+        assert_float32_close(c, numbers["final/c"])
+        assert_float32_close(h, numbers["final/h"])
+        assert_float32_close(logits, numbers["logits"])
+
+
+GATES = {"hard_sigmoid": "hard_sigmoid", "sigmoid": "sigmoid", "cudnn": "sigmoid"}
+
+
+@pytest.mark.parametrize("file", ["weights.h5", "trained_weights.h5"])
+def test_the_gates_of_weights_alone_are_an_assumption(file):
+    model = quadgate.load(GOLDEN / "sigmoid" / file)
+    (one,) = (one for one in model.assumptions if one.setting == "activations")
+    assert one.option == "activations="
+    assert "weights alone" in str(one)
+
+
+def write_weights(path, layers, **attributes):
+    """Write a weights-only file as Keras does: layer -> weight name -> array."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        file.attrs.update(attributes)
+        for layer, weights in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [name.encode() for name in weights]
+            for name, array in weights.items():
+                group[name] = array
+
+
+ROWS = [
+    ("keras1.LSTM", "lstm_1_", "", {}),
+    ("keras1.LSTM.gpu", "lstm_1_", "", {}),
+    ("keras2.LSTM", "lstm_1/", ":0", {"keras_version": "2.2.4"}),
+    ("tf.keras.PeepholeLSTMCell", "rnn/peephole_lstm_cell/", ":0", {"keras_version": "2.2.4-tf"}),
+    ("keras.CuDNNLSTM", "cu_dnnlstm/", ":0", {"keras_version": "2.2.4"}),
+    ("keras2.GRU", "gru/", ":0", {"keras_version": "2.2.4-tf"}),
+    ("keras2.GRU.reset_before", "gru_1/", ":0", {"keras_version": "2.2.4"}),
+    ("keras.CuDNNGRU", "cu_dnngru/", ":0", {"keras_version": "2.2.4"}),
+    ("keras.LSTM", "lstm/lstm_cell/", "", {"keras_version": "3.8.0"}),
+    ("keras.GRU", "gru/gru_cell/", "", {"keras_version": "3.8.0"}),
+]
+
+
+@pytest.mark.parametrize(("row", "prefix", "suffix", "attributes"), ROWS)
+def test_every_class_is_told_by_its_arrays(tmp_path, row, prefix, suffix, attributes):
+    tensors = tensors_of(LAYOUTS[row], sizes_of(3, 5))
+    fixed = LAYOUTS[row].activations.fixed
+    asked = {} if fixed else {"activations": LAYOUTS[row].activations.default}
+    parameters = decode(tensors, row, **asked)
+    layer = prefix.strip("_/").partition("/")[0]
+    write_weights(tmp_path / "w.h5", {layer: {f"{prefix}{n}{suffix}": a for n, a in tensors.items()}}, **attributes)
+    model = quadgate.load(tmp_path / "w.h5", **asked)
+    ((cell,),), ((loaded,),) = model.cells, model.layers
+    assert (cell.layout, cell.kind, model.assumptions) == (row, LAYOUTS[row].cell, ())
+    for name in ("w_x", "w_h", "b_x", "b_h", "peepholes"):
+        if (wanted := getattr(parameters, name, None)) is not None:
+            np.testing.assert_array_equal(getattr(loaded, name), wanted)
+    x = np.random.default_rng(0).normal(size=(2, 4, 3))
+    run = judge.gru if cell.kind == "gru" else judge.lstm
+    np.testing.assert_allclose(model.run(x)[0], run(x, parameters)[0], rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("version", "gate"),
+    [
+        ("2.1.5", "hard_sigmoid"),
+        ("2.2.4", "hard_sigmoid"),
+        ("2.3.1", "sigmoid"),
+        ("2.1.6-tf", "hard_sigmoid"),
+        ("2.4.0", "sigmoid"),
+    ],
+)
+def test_what_is_assumed_of_weights_alone_is_what_their_version_did(tmp_path, version, gate):
+    tensors = tensors_of(LAYOUTS["keras2.LSTM"], sizes_of(2, 3))
+    write_weights(tmp_path / "w.h5", {"lstm": {f"lstm/{n}:0": a for n, a in tensors.items()}}, keras_version=version)
+    model = quadgate.load(tmp_path / "w.h5")
+    assert model.cells[0][0].activations.gate == gate
+    assert [one.setting for one in model.assumptions] == ["activations"]

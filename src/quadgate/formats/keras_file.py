@@ -104,7 +104,7 @@ def _build_foreign(file: hdf5.Hdf5File, path: Path, settings: Settings) -> Model
 
 
 def _elmo(found: Found) -> Found:
-    """Place a cell of a bidirectional language model: RNN_0 reads forwards, RNN_1 backwards, each a chain of its own."""
+    """Place a cell of a bidirectional language model: RNN_0 reads forwards, RNN_1 backwards, each a chain."""
     direction = re.match(r"RNN_([01])/", found.name)
     if direction is None:
         return found

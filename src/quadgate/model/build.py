@@ -7,7 +7,7 @@ that nobody tells (the caller's, or the framework's default, which is then an as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -149,13 +149,13 @@ def _open(row: Layout, found: Found) -> list[str]:
     return [name for name, settable_here in settable.items() if settable_here and name not in found.told]
 
 
-def _check_asked(cells: Iterable[Cell], asked: Settings, source: str) -> None:
+def _check_asked(cells: Collection[Cell], asked: Settings, source: str) -> None:
     """Refuse a setting of the caller's that no layer took, since the file or the class says otherwise."""
     for name, value in asked.items():
-        others = {repr(getattr(cell, name)): cell for cell in cells if getattr(cell, name) != value}
-        if others and not any(getattr(cell, name) == value for cell in cells):
-            said, cell = next(iter(others.items()))
-            raise InputError(f"{source}: found {name}={value!r}, but {cell.name} ({cell.layout}) has {said}")
+        if not any(getattr(cell, name) == value for cell in cells):
+            first = next(iter(cells))
+            said = f"{first.name} ({first.layout}) has {getattr(first, name)!r}"
+            raise InputError(f"{source}: found {name}={value!r}, but {said}")
 
 
 def _assumed(found: Sequence[Found], cells: Mapping[str, Cell], asked: Settings) -> list[Assumption]:

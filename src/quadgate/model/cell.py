@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
@@ -85,9 +85,10 @@ class Cell:
         fields = settled(row, settings)
         shapes: dict[Tensor, tuple[int, ...]] = {}
         for tensor in row.tensors:
-            pieces = [variables.shape(tensors[one]) for one in row.present(tensor, tensors, 0, fields["reverse"])]
-            if pieces:
-                shapes[tensor] = _whole(pieces, tensor.shard_axis or 0)
+            own = [tensors[one] for one in row.present(tensor, tensors, 0, fields["reverse"])]
+            if own:
+                whole = _whole([variables.shape(one) for one in own], tensor.shard_axis or 0)
+                shapes[replace(tensor, name=own[0])] = whole  # under the name that errors shall give
         sizes = solve(row, shapes)
         return cls(name, row.name, tuple(tensors.items()), sizes.C, sizes.H, sizes.P, **fields)
 

@@ -1,0 +1,218 @@
+"""Models that other people trained give the answers that are known of them, where they lie beside the project."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import quadgate
+from quadgate.cell.activations import sigmoid
+from quadgate.errors import FileFormatError, InputError
+from quadgate.formats.pickles import load as load_pickle
+from quadgate.layouts import LAYOUTS, decode
+
+MODELS = Path(__file__).parents[3] / "shared" / "models"
+pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason="the folder of real models is not beside this clone")
+
+
+def settings_left_open(model) -> set[str]:
+    return {one.setting for one in model.assumptions}
+
+
+@pytest.mark.parametrize(("forget_bias", "expected"), [(1.0, 1.3377), (0.0, 2.0756)])
+def test_a_character_model_predicts_its_text_with_the_right_forget_bias_only(tmp_path, forget_bias, expected):
+    folder = MODELS / "04_charrnn_artclasses_tf1"
+    for suffix in (".index", ".data-00000-of-00001"):  # without the graph, which settles it
+        (tmp_path / f"model{suffix}").symlink_to(folder / f"model.ckpt-46499{suffix}")
+    model = quadgate.load(tmp_path / "model", forget_bias=forget_bias)
+    assert "forget_bias" not in settings_left_open(model)
+    with (folder / "artclasses_vocab.pkl").open("rb") as stream:
+        ids = {character: n for n, character in enumerate(load_pickle(stream, "vocab", {}))}
+    text = (folder / "artclasses_input.txt").read_text()
+    steps = len(text) // 50
+    streams = np.array([ids[character] for character in text[: 50 * steps]]).reshape(50, steps)
+    outputs, _ = model.run(model.variables["rnnlm/embedding"][streams[:, :-1]], output="outputs")
+    logits = outputs.astype(np.float64) @ model.variables["rnnlm/softmax_w"] + model.variables["rnnlm/softmax_b"]
+    logits -= logits.max(axis=2, keepdims=True)
+    chances = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
+    of_text = np.take_along_axis(chances, streams[:, 1:, None], axis=2)
+    assert np.exp(-of_text.mean()) == pytest.approx(expected, abs=5e-4)
+
+
+def test_the_graph_settles_what_the_checkpoint_leaves_open():
+    path = MODELS / "04_charrnn_artclasses_tf1" / "model.ckpt-46499"
+    model = quadgate.load(path)
+    assert settings_left_open(model) == {"pool"}
+    assert {cell.forget_bias for layer in model.cells for cell in layer} == {1.0}
+    with pytest.raises(InputError, match=r"forget_bias=0.0, but rnnlm/MultiRNNCell/Cell0/BasicLSTMCell .* has 1.0"):
+        quadgate.load(path, forget_bias=0.0)
+
+
+def test_a_checkpoint_of_version_1():
+    model = quadgate.load(MODELS / "03_charrnn_poem_tf1_v1")
+    assert [cell.layout for (cell,) in model.cells] == ["tf0.BasicLSTMCell"] * 2
+    assert (model.inputs, model.classes, model.chains) == (128, 150, (2,))
+    assert settings_left_open(model) == {"forget_bias", "activations", "pool"}
+    assert any(line.startswith("rnnlm/softmax_w/Adam: the optimizer's") for line in model.left_out)
+
+
+def elmo_tokens(weights, sentence: str) -> np.ndarray:
+    """The character network in front of ELMo's LSTMs, of `<S>`, the words and `</S>`: `[T, 16]`."""
+    words = [[257], *([byte + 1 for byte in word.encode()] for word in sentence.split()), [258]]
+    characters = np.full((len(words), 50), 261)
+    for row, word in zip(characters, words, strict=True):
+        row[: len(word) + 2] = [259, *word, 260]
+    letters = np.concatenate([np.zeros((1, 4)), weights["char_embed"]])[characters]
+    found = []
+    for k in range(5):
+        filters = weights[f"CNN/W_cnn_{k}"][0]
+        windows = np.lib.stride_tricks.sliding_window_view(letters, len(filters), axis=1)
+        convolved = np.einsum("twcl,lcf->twf", windows, filters) + weights[f"CNN/b_cnn_{k}"]
+        found.append(np.maximum(convolved.max(axis=1), 0))
+    x = np.concatenate(found, axis=1)
+    for k in range(2):
+        scope = f"CNN_high_{k}"
+        carry = sigmoid(x @ weights[f"{scope}/W_carry"] + weights[f"{scope}/b_carry"])
+        x = (
+            carry * np.maximum(x @ weights[f"{scope}/W_transform"] + weights[f"{scope}/b_transform"], 0)
+            + (1 - carry) * x
+        )
+    return x @ weights["CNN_proj/W_proj"] + weights["CNN_proj/b_proj"]
+
+
+def test_elmo_gives_its_published_activations():
+    h5py = pytest.importorskip("h5py", reason="needs quadgate[hdf5]")
+    folder = MODELS / "12_elmo_fixture_proj_h5"
+    model = quadgate.load(folder / "lm_weights.hdf5", forget_bias=1.0, cell_clip=3.0, projection_clip=3.0)
+    assert settings_left_open(model) == {"activations"}
+    assert model.chains == (2, 2)
+    stories = json.loads((folder / "lm_embeddings_sentences.json").read_text())
+    states = [None, None]
+    published = [h5py.File(folder / f"lm_embeddings_{k}.hdf5") for k in range(3)]
+    for n in range(10):  # the state is carried from each sentence of a story to the next
+        tokens = [elmo_tokens(model.variables, story[n]) for story in stories]
+        for direction in range(2):
+            outputs, states[direction] = model.chain(direction).run(tokens, state=states[direction])
+            for k, file in enumerate(published):
+                expected = file[str(n)][direction]
+                np.testing.assert_allclose(outputs[k, 1 : 1 + len(expected)], expected, atol=1e-5)
+
+
+def test_keras_weights_of_two_networks_in_one_file():
+    pytest.importorskip("h5py", reason="needs quadgate[hdf5]")
+    model = quadgate.load(MODELS / "20_dtln_h5_onnx_tflite" / "model.h5")
+    assert model.chains == (2, 2)
+    assert [cell.inputs for (cell,) in model.cells] == [257, 128, 256, 128]
+    with pytest.raises(InputError, match=r"2 separate chains \(0: lstm, 1: lstm_2\)"):
+        model.run(np.zeros((1, 2, 257)))
+    outputs, _ = model.chain(0).run(np.random.default_rng(0).normal(size=(1, 9, 257)))
+    assert outputs.shape == (1, 9, 128)
+
+
+def test_cudnn_layers_of_keras_are_told_from_others_by_their_bias():
+    pytest.importorskip("h5py", reason="needs quadgate[hdf5]")
+    path = MODELS / "21_textgenrnn_cudnnlstm_h5" / "textgenrnn_weights.hdf5"
+    model = quadgate.load(path)
+    assert [(cell.layout, cell.inputs) for (cell,) in model.cells] == [
+        ("keras.CuDNNLSTM", 100),
+        ("keras.CuDNNLSTM", 128),
+    ]
+    ((parameters,), _) = model.layers
+    memory = model.variables["rnn_1/rnn_1/kernel:0"][:, :128].reshape(128, 100)  # the memory of a transpose
+    np.testing.assert_array_equal(parameters.w_x[0], memory.T)
+    with pytest.raises(InputError, match="has Activations"):
+        quadgate.load(path, activations=quadgate.cell.Activations(gate="hard_sigmoid"))
+
+
+def test_keras_3_tells_everything():
+    pytest.importorskip("h5py", reason="needs quadgate[hdf5]")
+    model = quadgate.load(MODELS / "23_student_keras3" / "lstm.keras")
+    assert model.assumptions == ()
+    assert [cell.layout for (cell,) in model.cells] == ["keras.LSTM"] * 2
+    assert model.head is None  # two dense layers follow
+    assert model.run(np.ones((2, 20, 1)))[0].shape == (2, 20, 64)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
+@pytest.mark.parametrize(
+    ("file", "inputs", "units"),
+    [
+        ("30_noaa_hydrology_torch/aorc_seq999_model_epoch009.pt", 4, 126),
+        ("30_noaa_hydrology_torch/sugar_creek_trained.pt", 11, 64),
+        ("31_noaa_hydrology_torch_old/all_attributes_model_epoch020.pt", 34, 64),
+    ],
+)
+def test_state_dicts_and_torchscript_compute_what_torch_computes(file, inputs, units):
+    torch = pytest.importorskip("torch", reason="needs quadgate[train]")
+    model = quadgate.load(MODELS / file)
+    assert (model.inputs, model.cells[0][0].units, model.classes) == (inputs, units, 1)
+    assert settings_left_open(model) == {"pool"}
+    scripted = "trained.pt" in file
+    if scripted:
+        theirs = torch.jit.load(MODELS / file, map_location="cpu").state_dict()
+    else:
+        theirs = torch.load(MODELS / file, map_location="cpu", weights_only=True)
+    lstm = torch.nn.LSTM(inputs, units, batch_first=True)
+    lstm.load_state_dict({name.removeprefix("lstm."): a for name, a in theirs.items() if name.startswith("lstm.")})
+    x = np.random.default_rng(0).normal(size=(3, 11, inputs)).astype(np.float32)
+    with torch.no_grad():
+        outputs, (h, c) = lstm(torch.from_numpy(x))
+    ours, (((our_c, our_h),),) = model.run(x, output="outputs")
+    for mine, other in ((ours, outputs), (our_h, h[0]), (our_c, c[0])):
+        np.testing.assert_allclose(mine, other.numpy(), rtol=1e-5, atol=2e-6)
+    weights, biases = (theirs[name].numpy() for name in (model.head.weights, model.head.biases))
+    np.testing.assert_allclose(model.run(x)[0], h[0].numpy() @ weights.T + biases, rtol=1e-5, atol=1e-5)
+
+
+def test_the_state_of_an_optimizer_is_no_model():
+    with pytest.raises(FileFormatError, match="found no LSTM or GRU among its 18 arrays"):
+        quadgate.load(MODELS / "30_noaa_hydrology_torch" / "aorc_seq999_optimizer_state_epoch009.pt")
+
+
+def test_two_voice_detectors_in_one_archive_and_an_older_training():
+    folder = MODELS / "32_silero_vad"
+    both = quadgate.load(folder / "silero_vad.jit")
+    assert [cell.name for (cell,) in both.cells] == ["_model.decoder.rnn", "_model_8k.decoder.rnn"]
+    assert both.chains == (1, 1)
+    older = quadgate.load(folder / "silero_vad_16k.safetensors")
+    ((one,), _), ((other,),) = both.layers, older.layers
+    assert one.w_x.shape == other.w_x.shape == (4, 128, 128)
+    assert 0.5 < np.abs(one.w_x - other.w_x).max() < 2
+    assert np.corrcoef(one.w_h.ravel(), other.w_h.ravel())[0, 1] > 0.9
+
+
+def test_a_voice_detectors_scripted_weights_are_those_of_its_graph():
+    onnx = pytest.importorskip("onnx", reason="needs onnx")
+    model = onnx.load(MODELS / "32_silero_vad" / "silero_vad_16k_op15.onnx")
+    arrays = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    squares = [array for array in arrays.values() if array.shape == (512, 128)]
+    ((parameters,), _) = quadgate.load(MODELS / "32_silero_vad" / "silero_vad.jit").layers
+    held = [decode({"weight_ih": one, "weight_hh": one}, "torch.nn.LSTMCell").w_x for one in squares]
+    assert any(np.array_equal(parameters.w_x, one) for one in held)
+    assert any(np.array_equal(parameters.w_h, one) for one in held)
+
+
+def test_a_pickled_dictionary_of_arrays():
+    model = quadgate.load(MODELS / "35_g2pm_bilstm_npy" / "np_ckpt.pkl")
+    ((forward, backward),) = model.cells
+    assert (forward.reverse, backward.reverse, model.inputs, forward.units) == (False, True, 64, 32)
+    assert set(dict(forward.tensors)) == set(LAYOUTS["torch.nn.LSTM"].names()[:4])
+    embedded = model.variables["embedding.weight"][[[5, 17, 300, 2]]]
+    outputs, _ = model.run(embedded)
+    assert outputs.shape == (1, 4, 64)
+
+
+def test_a_pickled_module_whose_weights_are_views_of_one_buffer():
+    torch = pytest.importorskip("torch", reason="needs quadgate[train]")
+    model = quadgate.load(MODELS / "38_sleep_bilstm_torch_module" / "lstm_model.pt")
+    assert [len(layer) for layer in model.cells] == [2, 2]
+    assert (model.inputs, model.classes) == (68, 5)
+    lstm = torch.nn.LSTM(68, 128, 2, bidirectional=True, batch_first=True)
+    lstm.load_state_dict(
+        {name: torch.from_numpy(model.variables[f"lstm.{name}"].copy()) for name, _ in lstm.named_parameters()}
+    )
+    x = np.random.default_rng(0).normal(size=(2, 7, 68)).astype(np.float32)
+    with torch.no_grad():
+        outputs, _ = lstm(torch.from_numpy(x))
+    np.testing.assert_allclose(model.run(x, output="outputs")[0], outputs.numpy(), rtol=1e-5, atol=2e-6)
