@@ -4,14 +4,13 @@
 #include <nanobind/stl/string.h>
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "arrays.h"
+#include "arguments.h"
 #include "lstm.h"
 
 namespace quadgate::binding {
@@ -19,81 +18,12 @@ namespace {
 
 using std::int64_t;
 
-Activation activation(const char* place, const std::string& name) {
-  constexpr std::pair<const char*, Activation> known[] = {
-      {"sigmoid", Activation::sigmoid},           {"tanh", Activation::tanh},
-      {"relu", Activation::relu},                 {"linear", Activation::linear},
-      {"hard_sigmoid", Activation::hard_sigmoid}, {"hard_sigmoid_v3", Activation::hard_sigmoid_v3},
-  };
-  std::string names;
-  for (const auto& [one, value] : known) {
-    if (name == one) return value;
-    names += (names.empty() ? "" : ", ") + std::string(one);
-  }
-  throw Refused(std::string(place) + ": found '" + name + "', expected one of " + names);
-}
-
 double limit(const char* name, std::optional<double> clip) {
   if (!clip) return kNoClip;
   if (!(*clip > 0)) {
     throw Refused(std::string(name) + ": found " + std::to_string(*clip) + ", expected a limit above 0");
   }
   return *clip;
-}
-
-// The arguments of a call that were given, in the order of their names.
-class Arguments {
- public:
-  // None where the caller gave none. The address stays the same as more are added.
-  const Array* add(const char* name, nb::handle value, bool written) {
-    if (value.is_none()) return nullptr;
-    auto& group = written ? written_ : read_;
-    group.emplace_back(name, value, written);
-    if (written) group.back().expect_separate_elements();
-    return &group.back();
-  }
-
-  // A dense array `[N, width]`.
-  template <class Real>
-  Real* rows(const char* name, nb::handle value, int64_t cases, int64_t width, const char* dimensions) {
-    const Array* array = add(name, value, !std::is_const_v<Real>);
-    if (!array) return nullptr;
-    array->expect<std::remove_const_t<Real>>({cases, width}, dimensions).expect_dense();
-    return array->data<Real>();
-  }
-
-  // `[N, T, width]`, dense along the last dimension.
-  template <class Real>
-  Steps<Real> steps(const char* name, nb::handle value, int64_t cases, int64_t steps, int64_t width,
-                    const char* dimensions) {
-    const Array* array = add(name, value, !std::is_const_v<Real>);
-    if (!array) return {};
-    array->expect<std::remove_const_t<Real>>({cases, steps, width}, dimensions).expect_dense_rows();
-    return {array->data<Real>(), array->stride(0), array->stride(1)};
-  }
-
-  const Array& last_read() const { return read_.back(); }
-
-  void expect_apart() const { binding::expect_apart(written_, read_); }
-
- private:
-  std::deque<Array> written_, read_;
-};
-
-// Copied, so that nobody changes them between the check and the use.
-std::vector<int64_t> checked_lengths(nb::handle value, int64_t cases, int64_t steps) {
-  const Array array("lengths", value, false);
-  array.expect<int64_t>({cases}, "N");
-  std::vector<int64_t> lengths;
-  for (int64_t n = 0; n < cases; ++n) {
-    const int64_t length = array.data<const int64_t>()[n * array.stride(0)];
-    if (length < 0 || length > steps) {
-      throw Refused("lengths: found " + std::to_string(length) + " at case " + std::to_string(n) + ", expected 0 to " +
-                    std::to_string(steps) + ", the steps of the batch");
-    }
-    lengths.push_back(length);
-  }
-  return lengths;
 }
 
 // Weights come as TensorFlow 1 keeps them, `(kernel [C+P, 4H], bias [4H])`, or with the gates apart, `(w_x [4, C, H],

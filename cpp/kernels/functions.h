@@ -5,7 +5,7 @@
 // in e^r - 1, below 2^-26 and 2^-56, so that e^x - 1 is exact to the last digits near zero too.
 #pragma once
 
-#include "lstm.h"
+#include "activation.h"
 #include "vector.h"
 
 namespace quadgate::QUADGATE_TARGET {

@@ -4,15 +4,13 @@
 // from front to back while it is multiplied. A step's gradient of z has the same order, [blocks][cases][4 gates][lanes],
 // and so has the gradient of the kernel. Units that fill up the last block have weights of zero.
 //
-// Every other matrix [K, columns] is in panels of up to four vectors of columns: [panels][K][vectors][lanes].
+// Every other matrix is in panels.
 #pragma once
 
 #include "kernels.h"
-#include "vector.h"
+#include "panels.h"
 
 namespace quadgate::QUADGATE_TARGET {
-
-inline std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
 
 constexpr int kGates = 4;
 
@@ -51,32 +49,6 @@ struct Layout {
   std::int64_t to_shown_at;  // panels of [P, H]: back through the projection
   std::int64_t trainable_size;
 };
-
-// Calls function.template operator()<V>(first) for panels of V <= 4 vectors that cover `vectors`.
-template <class Function>
-QUADGATE_INLINE void for_panels(std::int64_t vectors, const Function& function) {
-  for (std::int64_t first = 0; first < vectors; first += 4) {
-    switch (vectors - first) {
-      case 1: function.template operator()<1>(first); break;
-      case 2: function.template operator()<2>(first); break;
-      case 3: function.template operator()<3>(first); break;
-      default: function.template operator()<4>(first); break;
-    }
-  }
-}
-
-// Where [k, column] of a matrix of K rows is in its panels.
-template <class Real>
-QUADGATE_INLINE std::int64_t in_panels(std::int64_t K, std::int64_t columns, std::int64_t k, std::int64_t column) {
-  const std::int64_t vectors = divided_up(columns, kLanes<Real>), first = column / (4 * kLanes<Real>) * 4;
-  const std::int64_t in_panel = vectors - first < 4 ? vectors - first : 4;
-  return (first * K + k * in_panel) * kLanes<Real> + column - first * kLanes<Real>;
-}
-
-template <class Real>
-QUADGATE_INLINE auto& at(const GateArray<Real>& array, int gate, std::int64_t row, std::int64_t unit) {
-  return array.data[array.gate_offset[gate] + row * array.row_stride + unit * array.unit_stride];
-}
 
 template <class Real>
 std::size_t packed_size(const LstmCell& cell, bool trainable) {
@@ -128,13 +100,6 @@ void pack(const LstmCell& cell, const LstmArrays<const Real>& arrays, bool train
 template <class Real>
 std::size_t gradient_size(const LstmCell& cell) {
   return static_cast<std::size_t>(Layout<Real>(cell).forward_size);
-}
-
-template <class Real>
-void add(Real* sum, const Real* gradient, std::size_t size) {
-  std::size_t k = 0;
-  for (; k + kLanes<Real> <= size; k += kLanes<Real>) store<Real>(sum + k, load(sum + k) + load(gradient + k));
-  for (; k < size; ++k) sum[k] += gradient[k];
 }
 
 template <class Real>

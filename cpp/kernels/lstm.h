@@ -20,10 +20,10 @@
 #include <limits>
 #include <memory>
 
-namespace quadgate {
+#include "activation.h"
+#include "views.h"
 
-// hard_sigmoid is clip(z / 5 + 1/2, 0, 1), Keras up to 2 and ONNX; hard_sigmoid_v3 is clip(z / 6 + 1/2, 0, 1).
-enum class Activation { sigmoid, tanh, relu, linear, hard_sigmoid, hard_sigmoid_v3 };
+namespace quadgate {
 
 constexpr double kNoClip = std::numeric_limits<double>::infinity();
 
@@ -42,19 +42,8 @@ struct LstmCell {
   bool reverse = false;  // each case is read from its own last step to its first; outputs stay at their inputs' places
 };
 
-// Numbers of each gate where a framework keeps them: the one of `gate, row, unit` is
-// data[gate_offset[gate] + row * row_stride + unit * unit_stride], gates in the order i, j, f, o. A bias has row_stride
-// 0; peepholes use i, f, o; a projection [H, P] is read at gate_offset[0] with a row for each unit of the cell and a
-// unit for each of the output. data is null where the framework has no such array.
-template <class Real>
-struct GateArray {
-  Real* data = nullptr;
-  std::int64_t gate_offset[4] = {0, 0, 0, 0};
-  std::int64_t row_stride = 0;
-  std::int64_t unit_stride = 1;
-};
-
-// The arrays of a cell; with Real const, as they are read; else, as their gradients are written.
+// The arrays of a cell, gates in the order i, j, f, o (of peepholes i, f, o count); with Real const, as they are read;
+// else, as their gradients are written.
 template <class Real>
 struct LstmArrays {
   GateArray<Real> w_x;         // [4, C, H]
@@ -63,14 +52,6 @@ struct LstmArrays {
   GateArray<Real> b_h;         // [4, H] or null; the two are added
   GateArray<Real> peepholes;   // [4, H], j unused; read where the cell has them
   GateArray<Real> projection;  // [H, P]; read where the cell has it
-};
-
-// A sequence array [N, T, width], dense along its last dimension; element (n, t, k) is data[n * n + t * t + k].
-template <class Real>
-struct Steps {
-  Real* data = nullptr;
-  std::int64_t n = 0;
-  std::int64_t t = 0;
 };
 
 // One call forward. Arrays that are read may overlap each other; those written overlap nothing, but for the final state,

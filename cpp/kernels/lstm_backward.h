@@ -66,7 +66,7 @@ struct BackwardTile {
     return static_cast<std::size_t>(size);
   }
 
-  bool reads(std::int64_t s, std::int64_t r) const { return r < forward.length[s]; }
+  bool reads(std::int64_t s, std::int64_t r) const { return forward.reads(s, r); }
   Real* d_c_of(std::int64_t s, std::int64_t block) const { return d_c + (block * tile.count + s) * L; }
   // The gradient of z of a block, of case s at the step that is `step` steps after the stretch's first.
   Real* d_z_of(std::int64_t block, std::int64_t step, std::int64_t s) const {
@@ -103,10 +103,7 @@ void unproject(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step) {
     Real* const open = t.d_h_open + (step * t.tile.count + s) * t.layout.width;
     clear(open, t.layout.width);
     if (!t.reads(s, r)) continue;
-    const std::int64_t place = t.forward.place(s, r);
-    const Real* const d_output =
-        t.call.d_outputs.data ? t.call.d_outputs.data + (t.tile.first + s) * t.call.d_outputs.n + place * t.call.d_outputs.t
-                              : nullptr;
+    const Real* const d_output = t.call.d_outputs.data ? t.forward.row(t.call.d_outputs, s, r) : nullptr;
     const Real* const output = t.forward.output_row(s, r);
     for (std::int64_t k = 0; k < t.cell.width; ++k) {
       const Real d = t.d_h[s * t.layout.width + k] + (d_output ? d_output[k] : 0);
@@ -138,8 +135,7 @@ void d_gates(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step, con
     const bool reads = t.reads(s, r);
     const Real* d_output = nullptr;
     if (reads && t.call.d_outputs.data && !t.cell.projection) {
-      d_output = t.call.d_outputs.data + (t.tile.first + s) * t.call.d_outputs.n +
-                 t.forward.place(s, r) * t.call.d_outputs.t;
+      d_output = t.forward.row(t.call.d_outputs, s, r);
     }
     const Real* const d_h =
         t.cell.projection ? t.d_shown + s * t.layout.units : t.d_h + s * t.layout.width;
@@ -219,30 +215,13 @@ void d_x(const BackwardTile<Real>& t, std::int64_t begin, std::int64_t steps) {
       for (int row = 0; row < S; ++row) {
         const std::int64_t r = begin + (first + row) / t.tile.count, s = (first + row) % t.tile.count;
         if (!t.reads(s, r)) continue;
-        Real* const to =
-            t.call.d_x.data + (t.tile.first + s) * t.call.d_x.n + t.forward.place(s, r) * t.call.d_x.t;
+        Real* const to = t.forward.row(t.call.d_x, s, r);
         for (int v = 0; v < V; ++v) {
           const std::int64_t channel = (first_vector + v) * L;
           store_part(to + channel, sums[v][row], t.cell.inputs - channel);
         }
       }
     });
-  });
-}
-
-// to[panels][left columns][V vectors] += left^T right, over all rows; right is [panels][rows][V vectors], with
-// right_stride elements from row to row.
-template <int V, class Real>
-QUADGATE_INLINE void add_outer(Real* to, const Real* left, std::int64_t left_stride, std::int64_t left_columns,
-                               const Real* right, std::int64_t right_stride, std::int64_t rows) {
-  constexpr int L = kLanes<Real>;
-  for_groups(left_columns, [&]<int S>(std::int64_t first) {
-    Vector<Real> sums[V][S] = {};
-    accumulate_outer<V, S>(sums, right, right_stride, left + first, left_stride, rows);
-    for (int s = 0; s < S; ++s) {
-      Real* const row = to + (first + s) * V * L;
-      for (int v = 0; v < V; ++v) store<Real>(row + v * L, load(row + v * L) + sums[v][s]);
-    }
   });
 }
 
@@ -313,14 +292,12 @@ void backward(const LstmCell& cell, const Real* packed, const LstmBackward<Real>
   if (cell.peepholes) clear(t.d_peepholes, t.layout.peepholes_size);
   clear(t.d_c, tile.count * t.layout.units);
   clear(t.d_h, tile.count * t.layout.width);
+  t.forward.clear_ends(call.d_x, cell.inputs);
   for (std::int64_t s = 0; s < tile.count; ++s) {
     for (std::int64_t u = 0; call.d_c_final && u < H; ++u) {
       t.d_c_of(s, u / L)[u % L] = call.d_c_final[(tile.first + s) * H + u];
     }
     if (call.d_h_final) copy(t.d_h + s * t.layout.width, call.d_h_final + (tile.first + s) * P, P);
-    for (std::int64_t step = t.forward.length[s]; call.d_x.data && step < forward.steps; ++step) {
-      clear(call.d_x.data + (tile.first + s) * call.d_x.n + step * call.d_x.t, cell.inputs);
-    }
   }
 
   const Real* const saved =

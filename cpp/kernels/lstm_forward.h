@@ -1,6 +1,7 @@
 // Forward: the cases of a tile through all steps.
 #pragma once
 
+#include "cases.h"
 #include "gates.h"
 #include "layout.h"
 #include "product.h"
@@ -19,13 +20,6 @@ struct SavedLayout {
   int states, shown, planes;
 };
 
-// Steps between two states that are kept; a multiple of the steps whose weight gradient is summed at once, so that
-// recomputing does not change where a sum begins.
-inline std::int64_t steps_of_sum(std::int64_t cases) { return divided_up(256, cases); }
-inline std::int64_t steps_of_segment(std::int64_t cases, std::int64_t recompute_every) {
-  return divided_up(recompute_every, steps_of_sum(cases)) * steps_of_sum(cases);
-}
-
 template <class Real>
 std::size_t saved_size(const LstmCell& cell, std::int64_t steps, std::int64_t recompute_every) {
   const Layout<Real> layout(cell);
@@ -35,20 +29,15 @@ std::size_t saved_size(const LstmCell& cell, std::int64_t steps, std::int64_t re
 
 // The cases of a tile at one step.
 template <class Real>
-struct ForwardTile {
+struct ForwardTile : TileCases<Real> {
   static constexpr int L = kLanes<Real>;
 
   ForwardTile(const LstmCell& cell, const Real* packed, const LstmForward<Real>& call, Tile tile, Real* scratch)
-      : cell(cell), packed(packed), call(call), tile(tile), layout(cell), saved_layout(cell) {
+      : TileCases<Real>(call, cell.reverse, tile), cell(cell), packed(packed), call(call), layout(cell), saved_layout(cell) {
     c = scratch;
     h = c + tile.count * layout.units;
     h_next = h + tile.count * layout.width;
     shown = h_next + tile.count * layout.width;
-    longest = 0;
-    for (std::int64_t s = 0; s < tile.count; ++s) {
-      length[s] = call.lengths ? call.lengths[tile.first + s] : call.steps;
-      if (length[s] > longest) longest = length[s];
-    }
   }
 
   static std::size_t scratch_size(const LstmCell& cell, std::int64_t cases) {
@@ -56,42 +45,18 @@ struct ForwardTile {
     return static_cast<std::size_t>(cases * (layout.units + 2 * layout.width + (cell.projection ? layout.units : 0)));
   }
 
-  // The place in the arrays of the step that case s reads as its r-th.
-  std::int64_t place(std::int64_t s, std::int64_t r) const { return cell.reverse ? length[s] - 1 - r : r; }
-
-  const Real* x_row(std::int64_t s, std::int64_t r) const {
-    return call.x.data + (tile.first + s) * call.x.n + place(s, r) * call.x.t;
-  }
-  Real* output_row(std::int64_t s, std::int64_t r) const {
-    return call.outputs.data + (tile.first + s) * call.outputs.n + place(s, r) * call.outputs.t;
-  }
-  Real* c_of(std::int64_t s, std::int64_t block) const { return c + (block * tile.count + s) * L; }
+  Real* c_of(std::int64_t s, std::int64_t block) const { return c + (block * this->tile.count + s) * L; }
 
   const LstmCell& cell;
   const Real* packed;
   const LstmForward<Real>& call;
-  Tile tile;
   Layout<Real> layout;
   SavedLayout<Real> saved_layout;
   Real* c;       // [blocks][cases][lanes]
   Real* h;       // [cases][width]
   Real* h_next;  // [cases][width]
   Real* shown;   // [cases][units], where there is a projection
-  std::int64_t length[kMostCases];
-  std::int64_t longest;
-  const Real* x_rows[kMostCases];
-  Real* output_rows[kMostCases];  // null where nothing is to be written
 };
-
-template <class Real>
-inline void copy(Real* to, const Real* from, std::int64_t size) {
-  for (std::int64_t k = 0; k < size; ++k) to[k] = from[k];
-}
-
-template <class Real>
-inline void clear(Real* to, std::int64_t size) {
-  for (std::int64_t k = 0; k < size; ++k) to[k] = 0;
-}
 
 // [cases][size] dense, or null, into the tile's own order, filled up with zeros; and back.
 template <class Real>
@@ -230,12 +195,10 @@ void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std
   constexpr int kPair = kRegisters == 16 ? 2 : 1;
   const std::int64_t saved_step = t.tile.count * t.layout.units * t.saved_layout.planes;
   for (std::int64_t r = begin; r < end; ++r) {
+    t.find_rows(r, write_outputs);
     for (std::int64_t s = 0; s < t.tile.count; ++s) {
-      const bool reads = r < t.length[s];
-      t.x_rows[s] = reads ? t.x_row(s, r) : t.call.x.data + (t.tile.first + s) * t.call.x.n;
-      t.output_rows[s] = reads && write_outputs ? t.output_row(s, r) : nullptr;
       // A case that has ended keeps its state, in both places from now on.
-      if (!reads) copy(t.h_next + s * t.layout.width, t.h + s * t.layout.width, t.layout.width);
+      if (!t.reads(s, r)) copy(t.h_next + s * t.layout.width, t.h + s * t.layout.width, t.layout.width);
     }
     for (std::int64_t block = 0; block < t.layout.blocks;) {
       const bool pair = block + kPair <= t.layout.blocks;
@@ -293,11 +256,7 @@ void forward(const LstmCell& cell, const Real* packed, const LstmForward<Real>& 
       }
     }
   });
-  for (std::int64_t s = 0; outputs && s < tile.count; ++s) {
-    for (std::int64_t step = t.length[s]; step < call.steps; ++step) {
-      clear(call.outputs.data + (tile.first + s) * call.outputs.n + step * call.outputs.t, cell.width);
-    }
-  }
+  t.clear_ends(call.outputs, cell.width);
   store_states(t, call.c_final, call.h_final);
 }
 

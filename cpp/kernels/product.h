@@ -68,4 +68,20 @@ QUADGATE_INLINE void for_groups(std::int64_t count, const Function& function) {
   }
 }
 
+// to[panels][left columns][V vectors] += left^T right, over all rows; right is [panels][rows][V vectors], with
+// right_stride elements from row to row.
+template <int V, class Real>
+QUADGATE_INLINE void add_outer(Real* to, const Real* left, std::int64_t left_stride, std::int64_t left_columns,
+                               const Real* right, std::int64_t right_stride, std::int64_t rows) {
+  constexpr int L = kLanes<Real>;
+  for_groups(left_columns, [&]<int S>(std::int64_t first) {
+    Vector<Real> sums[V][S] = {};
+    accumulate_outer<V, S>(sums, right, right_stride, left + first, left_stride, rows);
+    for (int s = 0; s < S; ++s) {
+      Real* const row = to + (first + s) * V * L;
+      for (int v = 0; v < V; ++v) store<Real>(row + v * L, load(row + v * L) + sums[v][s]);
+    }
+  });
+}
+
 }  // namespace quadgate::QUADGATE_TARGET

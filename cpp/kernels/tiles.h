@@ -1,0 +1,48 @@
+// How a batch is cut into tiles, and the memory that a tile works in.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "kernels.h"
+
+namespace quadgate {
+
+// Memory of any contents that begins with a cache line.
+template <class Real>
+class Buffer {
+ public:
+  explicit Buffer(std::size_t size) : data_(static_cast<Real*>(operator new(size * sizeof(Real), kLine))) {}
+  ~Buffer() { operator delete(data_, kLine); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  Real* data() const { return data_; }
+
+ private:
+  static constexpr std::align_val_t kLine{64};
+  Real* data_;
+};
+
+// `count` tiles of N cases, as even as can be.
+struct Tiles {
+  std::int64_t cases, count;
+  Tile operator[](std::size_t tile) const {
+    const std::int64_t k = static_cast<std::int64_t>(tile), first = k * cases / count;
+    return {first, (k + 1) * cases / count - first};
+  }
+};
+
+inline std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
+
+// Where nothing depends on it, the number of tiles follows that of the threads.
+inline Tiles tiles_for(std::int64_t cases, int threads) {
+  const std::int64_t least = divided_up(cases, kMostCases), fair = std::max(threads, 1);
+  return {cases, std::min(cases, divided_up(least, fair) * fair)};
+}
+
+// The tiles of a training step decide how the weight gradient is summed, so they depend on the batch alone.
+inline Tiles training_tiles(std::int64_t cases) { return {cases, divided_up(cases, 16)}; }
+
+}  // namespace quadgate
