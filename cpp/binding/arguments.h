@@ -17,6 +17,17 @@ using std::int64_t;
 
 Activation activation(const char* place, const std::string& name);
 
+// Copied, so that nobody changes them between the check and the use.
+std::vector<int64_t> checked_lengths(nb::handle value, int64_t cases, int64_t steps);
+
+// What every layer reads.
+template <class Real>
+struct Batch {
+  int64_t cases, steps;
+  Steps<const Real> x;
+  const int64_t* lengths;
+};
+
 // The arguments of a call that were given, in the order of their names.
 class Arguments {
  public:
@@ -32,9 +43,15 @@ class Arguments {
   // A dense array `[N, width]`.
   template <class Real>
   Real* rows(const char* name, nb::handle value, int64_t cases, int64_t width, const char* dimensions) {
+    return dense<Real>(name, value, {cases, width}, dimensions);
+  }
+
+  // A dense array.
+  template <class Real>
+  Real* dense(const char* name, nb::handle value, const std::vector<int64_t>& shape, const char* dimensions) {
     const Array* array = add(name, value, !std::is_const_v<Real>);
     if (!array) return nullptr;
-    array->expect<std::remove_const_t<Real>>({cases, width}, dimensions).expect_dense();
+    array->expect<std::remove_const_t<Real>>(shape, dimensions).expect_dense();
     return array->data<Real>();
   }
 
@@ -48,7 +65,23 @@ class Arguments {
     return {array->data<Real>(), array->stride(0), array->stride(1)};
   }
 
-  const Array& last_read() const { return read_.back(); }
+  // x `[N, T, C]` and the lengths, which are kept in `room`.
+  template <class Real>
+  Batch<Real> batch(nb::handle x, nb::handle lengths, int64_t channels, int64_t recompute_every,
+                    std::vector<int64_t>& room) {
+    if (recompute_every < 0) {
+      throw Refused("recompute_every: found " + std::to_string(recompute_every) + ", expected 0 or a number of steps");
+    }
+    if (x.is_none()) throw Refused("x: found None, expected an array (N, T, C=" + std::to_string(channels) + ")");
+    const Steps<const Real> places = steps<const Real>("x", x, kAnySize, kAnySize, channels, "N, T, C");
+    const Array& array = read_.back();
+    Batch<Real> found{array.size(0), array.size(1), places, nullptr};
+    if (!lengths.is_none()) {
+      room = checked_lengths(lengths, found.cases, found.steps);
+      found.lengths = room.data();
+    }
+    return found;
+  }
 
   void expect_apart() const { binding::expect_apart(written_, read_); }
 
@@ -56,7 +89,16 @@ class Arguments {
   std::deque<Array> written_, read_;
 };
 
-// Copied, so that nobody changes them between the check and the use.
-std::vector<int64_t> checked_lengths(nb::handle value, int64_t cases, int64_t steps);
+// An array with its gates apart, [gates, rows, H] or [gates, H]; null where there is none.
+template <class Real>
+GateArray<Real> apart(const Array* array) {
+  if (!array) return {};
+  const bool rows = array->dimensions() == 3;
+  const int64_t gate = array->stride(0);
+  return {array->data<Real>(),
+          {0, gate, 2 * gate, 3 * gate},
+          rows ? array->stride(1) : 0,
+          array->stride(rows ? 2 : 1)};
+}
 
 }  // namespace quadgate::binding

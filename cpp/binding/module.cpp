@@ -6,6 +6,7 @@
 #include "arrays.h"
 #include "peak.h"
 #include "processor.h"
+#include "python_gru.h"
 #include "python_lstm.h"
 
 namespace nb = nanobind;
@@ -21,6 +22,7 @@ NB_MODULE(_native, module) {
   module.def("instruction_set", &quadgate::instruction_set,
              "The instruction set that the kernels use: the best, or the one that QUADGATE_ISA names.");
   quadgate::binding::register_lstm(module);
+  quadgate::binding::register_gru(module);
   module.def("fma_peak", &quadgate::fma_peak, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
              "Floating-point operations per second of fused multiply-adds alone.");
 }

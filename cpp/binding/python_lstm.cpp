@@ -12,11 +12,10 @@
 
 #include "arguments.h"
 #include "lstm.h"
+#include "placed.h"
 
 namespace quadgate::binding {
 namespace {
-
-using std::int64_t;
 
 double limit(const char* name, std::optional<double> clip) {
   if (!clip) return kNoClip;
@@ -51,78 +50,6 @@ GateArray<Real> fused(const Array* array, int64_t first_row, int64_t units) {
           down,
           across};
 }
-
-template <class Real>
-GateArray<Real> apart(const Array* array) {
-  if (!array) return {};
-  const bool rows = array->dimensions() == 3;
-  const int64_t gate = array->stride(0);
-  return {array->data<Real>(),
-          {0, gate, 2 * gate, 3 * gate},
-          rows ? array->stride(1) : 0,
-          array->stride(rows ? 2 : 1)};
-}
-
-// Arrays with the places in them. Every element that a place reaches is checked against the array it lies in.
-class Placed {
- public:
-  template <class Real>
-  Placed(const nb::tuple& weights, Arguments& arguments, Real*) : places_(nb::cast<nb::tuple>(weights[2])) {
-    constexpr bool gradient = !std::is_const_v<Real>;
-    for (const nb::handle value : nb::cast<nb::tuple>(weights[0])) {
-      if (arrays_.size() == std::size(kPlacedNames)) throw Refused("weights: found more than six arrays");
-      const char* name = (gradient ? kPlacedGradients : kPlacedNames)[arrays_.size()];
-      const Array* array = arguments.add(name, value, gradient);
-      if (!array) throw Refused(std::string(name) + ": found None, expected an array");
-      array->expect<std::remove_const_t<Real>>(std::vector<int64_t>(array->dimensions(), kAnySize), "");
-      arrays_.push_back(array);
-    }
-    if (places_.size() != kApart) {
-      throw Refused("weights: found " + std::to_string(places_.size()) + " places, expected six");
-    }
-  }
-
-  // The array of one place, whose offsets belong to `gates`.
-  template <class Real>
-  GateArray<Real> at(std::size_t number, const std::vector<int>& gates, int64_t rows, int64_t units) const {
-    if (places_[number].is_none()) return {};
-    const auto place = nb::cast<nb::tuple>(places_[number]);
-    const auto offsets = nb::cast<nb::tuple>(place[1]);
-    const auto k = nb::cast<std::size_t>(place[0]);
-    const auto name = [&] { return std::string(kNames[kFused + number]); };
-    if (k >= arrays_.size() || offsets.size() != gates.size()) throw Refused(name() + ": found a place of another form");
-    GateArray<Real> found;
-    found.data = arrays_[k]->data<Real>();
-    found.row_stride = nb::cast<int64_t>(place[2]);
-    found.unit_stride = nb::cast<int64_t>(place[3]);
-    const auto [first, last] = arrays_[k]->reach();
-    for (std::size_t n = 0; n < gates.size(); ++n) {
-      int64_t low = nb::cast<int64_t>(offsets[n]), high = low;
-      found.gate_offset[gates[n]] = low;
-      for (const auto& [count, stride] : {std::pair{rows, found.row_stride}, std::pair{units, found.unit_stride}}) {
-        // Beyond this no product of a size and a stride is an address; below it none overflows.
-        constexpr int64_t kMost = int64_t{1} << 30;
-        if (std::abs(stride) > kMost || std::abs(low) > kMost * kMost / 4) {
-          throw Refused(name() + ": found a place beyond its array");
-        }
-        (stride < 0 ? low : high) += (count - 1) * stride;
-      }
-      if (low < first || high > last) {
-        throw Refused(name() + ": found elements " + std::to_string(low) + " to " + std::to_string(high) +
-                      ", expected " + std::to_string(first) + " to " + std::to_string(last) + ", those of its array");
-      }
-    }
-    return found;
-  }
-
- private:
-  static constexpr const char* kPlacedNames[] = {"weights[0]", "weights[1]", "weights[2]",
-                                                 "weights[3]", "weights[4]", "weights[5]"};
-  static constexpr const char* kPlacedGradients[] = {"d_weights[0]", "d_weights[1]", "d_weights[2]",
-                                                     "d_weights[3]", "d_weights[4]", "d_weights[5]"};
-  std::vector<const Array*> arrays_;
-  nb::tuple places_;
-};
 
 std::size_t form_of(const nb::tuple& weights) {
   if (weights.size() != kFused && weights.size() != kPlaced && weights.size() != kApart) {
@@ -187,7 +114,7 @@ LstmArrays<Real> weights_of(const LstmCell& cell, const nb::tuple& weights, Argu
   };
   LstmArrays<Real> found;
   if (form == kPlaced) {
-    const Placed placed(weights, arguments, static_cast<Real*>(nullptr));
+    const Placed placed(weights, {std::begin(kNames) + kFused, std::end(kNames)}, arguments, static_cast<Real*>(nullptr));
     const std::vector<int> all{0, 1, 2, 3};
     found.w_x = placed.at<Real>(0, all, C, H);
     found.w_h = placed.at<Real>(1, all, P, H);
@@ -285,19 +212,9 @@ class PythonLstm {
   template <class Element>
   LstmForward<Element> read(Arguments& arguments, std::vector<int64_t>& room, nb::handle x, nb::handle lengths,
                             nb::handle c_start, nb::handle h_start, int64_t recompute_every) const {
-    if (recompute_every < 0) {
-      throw Refused("recompute_every: found " + std::to_string(recompute_every) + ", expected 0 or a number of steps");
-    }
-    if (x.is_none()) throw Refused("x: found None, expected an array (N, T, C=" + std::to_string(cell_.inputs) + ")");
+    const Batch<Element> batch = arguments.batch<Element>(x, lengths, cell_.inputs, recompute_every, room);
     LstmForward<Element> call;
-    call.x = arguments.steps<const Element>("x", x, kAnySize, kAnySize, cell_.inputs, "N, T, C");
-    const Array& sequences = arguments.last_read();
-    call.cases = sequences.size(0);
-    call.steps = sequences.size(1);
-    if (!lengths.is_none()) {
-      room = checked_lengths(lengths, call.cases, call.steps);
-      call.lengths = room.data();
-    }
+    call.cases = batch.cases, call.steps = batch.steps, call.x = batch.x, call.lengths = batch.lengths;
     call.c_start = arguments.rows<const Element>("c_start", c_start, call.cases, cell_.units, "N, H");
     call.h_start = arguments.rows<const Element>("h_start", h_start, call.cases, cell_.width, "N, P");
     call.recompute_every = recompute_every;
@@ -306,11 +223,8 @@ class PythonLstm {
 
   template <class Element>
   Element* saved_of(Arguments& arguments, nb::handle value, const LstmForward<Real>& call) const {
-    const Array* array = arguments.add("saved", value, !std::is_const_v<Element>);
-    if (!array) return nullptr;
-    const auto needed = saved_size(call.cases, call.steps, call.recompute_every);
-    array->expect<Real>({static_cast<int64_t>(needed)}, "saved_size").expect_dense();
-    return array->data<Element>();
+    const auto needed = static_cast<int64_t>(saved_size(call.cases, call.steps, call.recompute_every));
+    return arguments.dense<Element>("saved", value, {needed}, "saved_size");
   }
 
   LstmCell cell_;

@@ -7,41 +7,38 @@
 
 namespace quadgate {
 
+#define QUADGATE_KERNELS_OF(target)            \
+  namespace target {                           \
+  extern const LstmKernels<float> kLstmFloat;  \
+  extern const LstmKernels<double> kLstmDouble; \
+  extern const GruKernels<float> kGruFloat;    \
+  extern const GruKernels<double> kGruDouble;  \
+  }
 #if defined(__x86_64__)
-namespace baseline {
-extern const LstmKernels<float> kFloatKernels;
-extern const LstmKernels<double> kDoubleKernels;
-}  // namespace baseline
-namespace avx2 {
-extern const LstmKernels<float> kFloatKernels;
-extern const LstmKernels<double> kDoubleKernels;
-}  // namespace avx2
-namespace avx512 {
-extern const LstmKernels<float> kFloatKernels;
-extern const LstmKernels<double> kDoubleKernels;
-}  // namespace avx512
+QUADGATE_KERNELS_OF(baseline)
+QUADGATE_KERNELS_OF(avx2)
+QUADGATE_KERNELS_OF(avx512)
 #elif defined(__aarch64__)
-namespace neon {
-extern const LstmKernels<float> kFloatKernels;
-extern const LstmKernels<double> kDoubleKernels;
-}  // namespace neon
+QUADGATE_KERNELS_OF(neon)
 #endif
 
 namespace {
 
 struct Target {
   const char* name;
-  const LstmKernels<float>* float_kernels;
-  const LstmKernels<double>* double_kernels;
+  const LstmKernels<float>* lstm_float;
+  const LstmKernels<double>* lstm_double;
+  const GruKernels<float>* gru_float;
+  const GruKernels<double>* gru_double;
 };
 
 constexpr Target kTargets[] = {
 #if defined(__x86_64__)
-    {"avx512", &avx512::kFloatKernels, &avx512::kDoubleKernels},
-    {"avx2", &avx2::kFloatKernels, &avx2::kDoubleKernels},
-    {"x86-64", &baseline::kFloatKernels, &baseline::kDoubleKernels},
+    {"avx512", &avx512::kLstmFloat, &avx512::kLstmDouble, &avx512::kGruFloat, &avx512::kGruDouble},
+    {"avx2", &avx2::kLstmFloat, &avx2::kLstmDouble, &avx2::kGruFloat, &avx2::kGruDouble},
+    {"x86-64", &baseline::kLstmFloat, &baseline::kLstmDouble, &baseline::kGruFloat, &baseline::kGruDouble},
 #elif defined(__aarch64__)
-    {"neon", &neon::kFloatKernels, &neon::kDoubleKernels},
+    {"neon", &neon::kLstmFloat, &neon::kLstmDouble, &neon::kGruFloat, &neon::kGruDouble},
 #endif
 };
 
@@ -57,12 +54,22 @@ const Target& chosen_target() {
 
 template <>
 const LstmKernels<float>& lstm_kernels() {
-  return *chosen_target().float_kernels;
+  return *chosen_target().lstm_float;
 }
 
 template <>
 const LstmKernels<double>& lstm_kernels() {
-  return *chosen_target().double_kernels;
+  return *chosen_target().lstm_double;
+}
+
+template <>
+const GruKernels<float>& gru_kernels() {
+  return *chosen_target().gru_float;
+}
+
+template <>
+const GruKernels<double>& gru_kernels() {
+  return *chosen_target().gru_double;
 }
 
 }  // namespace quadgate

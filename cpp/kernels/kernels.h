@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gru.h"
 #include "lstm.h"
 
 namespace quadgate {
@@ -36,8 +37,25 @@ struct LstmKernels {
   void (*unpack)(const LstmCell&, const Real* gradient, const LstmArrays<Real>& to);
 };
 
+// The same of a GRU.
+template <class Real>
+struct GruKernels {
+  std::size_t (*packed_size)(const GruCell&, bool trainable);
+  void (*pack)(const GruCell&, const GruArrays<const Real>&, bool trainable, Real* packed);
+  std::size_t (*saved_size)(const GruCell&, std::int64_t steps, std::int64_t recompute_every);
+  std::size_t (*forward_scratch)(const GruCell&, std::int64_t cases);
+  void (*forward)(const GruCell&, const Real* packed, const GruForward<Real>&, Tile, Real* scratch);
+  std::size_t (*backward_scratch)(const GruCell&, const GruForward<Real>&, std::int64_t cases);
+  void (*backward)(const GruCell&, const Real* packed, const GruBackward<Real>&, Tile, Real* scratch, Real* gradient);
+  std::size_t (*gradient_size)(const GruCell&);
+  void (*add)(Real* sum, const Real* gradient, std::size_t size);
+  void (*unpack)(const GruCell&, const Real* gradient, const GruArrays<Real>& to);
+};
+
 // Those of the best instruction set that the processor has, or of the one that QUADGATE_ISA names.
 template <class Real>
 const LstmKernels<Real>& lstm_kernels();
+template <class Real>
+const GruKernels<Real>& gru_kernels();
 
 }  // namespace quadgate

@@ -9,11 +9,10 @@ namespace quadgate::QUADGATE_TARGET {
 constexpr int kGroup = kRegisters == 32 ? 6 : 3;
 
 // sums[v][s] += weights[k][v] * rows[s][k] for k rising, in one chain of fused multiply-adds per sum: weights is
-// [depth][4 or fewer vectors], with vectors beyond the fourth in the next block; rows are S addresses of [depth].
-template <int V, int S, class Real>
+// [depth][kInBlock vectors], with vectors beyond those in the next block; rows are S addresses of [depth].
+template <int V, int S, int kInBlock = (V < 4 ? V : 4), class Real>
 QUADGATE_INLINE void accumulate(Vector<Real> (&sums)[V][S], const Real* weights, std::int64_t block_size,
                                 const Real* const (&rows)[S], std::int64_t depth) {
-  constexpr int kInBlock = V < 4 ? V : 4;
   for (std::int64_t k = 0; k < depth; ++k) {
     Vector<Real> values[S];
 #pragma GCC unroll 8

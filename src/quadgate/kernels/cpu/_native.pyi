@@ -81,3 +81,54 @@ class LstmFloat32(_Lstm):
 
 class LstmFloat64(_Lstm):
     """A packed layer, computed in float64."""
+
+class _Gru:
+    """A packed layer. Weights are `(w_x [3, C, H], w_h [3, H, H], b_x [3, H], b_h [3, H])`, gates z, r, n.
+
+    Raises:
+        InputError: an argument of another dtype, shape or stride than stands below, by its name.
+    """
+
+    def __init__(
+        self,
+        weights: _Weights,
+        *,
+        reset_after: bool = True,
+        gate: str = "sigmoid",
+        candidate: str = "tanh",
+        reverse: bool = False,
+        trainable: bool = False,
+    ) -> None: ...
+    def forward(
+        self,
+        x: _Array,  # [N, T, C], dense along C
+        lengths: _Array | None,  # [N] int64
+        h_start: _Array | None,  # [N, H], dense
+        outputs: _Array | None,  # [N, T, H], dense along H, written
+        h_final: _Array | None,  # [N, H], dense, written
+        saved: _Array | None,  # [saved_size], written for backward
+        recompute_every: int,
+        threads: int,
+    ) -> None: ...
+    def backward(
+        self,
+        x: _Array,
+        lengths: _Array | None,
+        h_start: _Array | None,
+        outputs: _Array,
+        saved: _Array,
+        recompute_every: int,
+        d_outputs: _Array | None,
+        d_h_final: _Array | None,
+        d_x: _Array | None,
+        d_h_start: _Array | None,
+        d_weights: _Weights | None,
+        threads: int,
+    ) -> None: ...
+    def saved_size(self, cases: int, steps: int, recompute_every: int) -> int: ...
+
+class GruFloat32(_Gru):
+    """A packed layer, computed in float32."""
+
+class GruFloat64(_Gru):
+    """A packed layer, computed in float64."""

@@ -19,7 +19,7 @@ constexpr LstmKernels<Real> kernels_of() {
           backward_scratch<Real>, backward<Real>, gradient_size<Real>, add<Real>,             unpack<Real>};
 }
 
-extern const LstmKernels<float> kFloatKernels = kernels_of<float>();
-extern const LstmKernels<double> kDoubleKernels = kernels_of<double>();
+extern const LstmKernels<float> kLstmFloat = kernels_of<float>();
+extern const LstmKernels<double> kLstmDouble = kernels_of<double>();
 
 }  // namespace quadgate::QUADGATE_TARGET

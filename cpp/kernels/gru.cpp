@@ -1,0 +1,81 @@
+// As lstm.cpp, for a GRU.
+#include "gru.h"
+
+#include <algorithm>
+
+#include "float_mode.h"
+#include "kernels.h"
+#include "thread_pool.h"
+#include "tiles.h"
+
+namespace quadgate {
+template <class Real>
+std::size_t gru_saved_size(const GruCell& cell, std::int64_t cases, std::int64_t steps,
+                            std::int64_t recompute_every) {
+  return static_cast<std::size_t>(cases) * gru_kernels<Real>().saved_size(cell, steps, recompute_every);
+}
+
+template std::size_t gru_saved_size<float>(const GruCell&, std::int64_t, std::int64_t, std::int64_t);
+template std::size_t gru_saved_size<double>(const GruCell&, std::int64_t, std::int64_t, std::int64_t);
+
+template <class Real>
+struct Gru<Real>::Packed {
+  GruCell cell;
+  const GruKernels<Real>& kernels;
+  Buffer<Real> weights;
+};
+
+template <class Real>
+Gru<Real>::Gru(const GruCell& cell, const GruArrays<const Real>& arrays, bool trainable) {
+  const GruKernels<Real>& kernels = gru_kernels<Real>();
+  packed_.reset(new Packed{cell, kernels, Buffer<Real>(kernels.packed_size(cell, trainable))});
+  const DefaultFloatMode mode;
+  kernels.pack(cell, arrays, trainable, packed_->weights.data());
+}
+
+template <class Real>
+Gru<Real>::~Gru() = default;
+template <class Real>
+Gru<Real>::Gru(Gru&&) noexcept = default;
+template <class Real>
+Gru<Real>& Gru<Real>::operator=(Gru&&) noexcept = default;
+
+template <class Real>
+void Gru<Real>::forward(const GruForward<Real>& call, int threads) const {
+  if (call.cases == 0) return;
+  const auto& [cell, kernels, weights] = *packed_;
+  const Tiles tiles = call.saved ? training_tiles(call.cases) : tiles_for(call.cases, threads);
+  parallel_for(threads, tiles.count, [&](std::size_t tile) {
+    const DefaultFloatMode mode;
+    const Buffer<Real> scratch(kernels.forward_scratch(cell, tiles[tile].count));
+    kernels.forward(cell, weights.data(), call, tiles[tile], scratch.data());
+  });
+}
+
+template <class Real>
+void Gru<Real>::backward(const GruBackward<Real>& call, int threads) const {
+  const auto& [cell, kernels, weights] = *packed_;
+  const GruArrays<Real>& to = call.d_weights;
+  const bool trains = to.w_x.data || to.w_h.data || to.b_x.data || to.b_h.data;
+  const Tiles tiles = training_tiles(call.forward.cases);
+  const std::size_t size = trains ? kernels.gradient_size(cell) : 0;
+  const Buffer<Real> gradients(size * std::max<std::size_t>(tiles.count, 1));
+  if (tiles.count == 0) std::fill_n(gradients.data(), size, Real(0));
+  parallel_for(threads, tiles.count, [&](std::size_t tile) {
+    const DefaultFloatMode mode;
+    const Buffer<Real> scratch(kernels.backward_scratch(cell, call.forward, tiles[tile].count));
+    kernels.backward(cell, weights.data(), call, tiles[tile], scratch.data(),
+                     trains ? gradients.data() + tile * size : nullptr);
+  });
+  if (!trains) return;
+  const DefaultFloatMode mode;
+  for (std::int64_t tile = 1; tile < tiles.count; ++tile) {
+    kernels.add(gradients.data(), gradients.data() + tile * size, size);
+  }
+  kernels.unpack(cell, gradients.data(), to);
+}
+
+template class Gru<float>;
+template class Gru<double>;
+
+}  // namespace quadgate
