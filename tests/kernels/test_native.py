@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quadgate.errors import InputError
 from quadgate.kernels.cpu import _native
-from quadgate.kernels.cpu._native import LstmFloat32, LstmFloat64
+from quadgate.kernels.cpu._native import GruFloat32, LstmFloat32, LstmFloat64
 
 N, T, C, H = 3, 4, 2, 5
 
@@ -300,11 +300,12 @@ def test_the_stub_names_what_is_there():
     functions = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
     there = {name for name in dir(_native) if not name.startswith("_")}
     assert there == functions | {name for name in classes if not name.startswith("_")}
-    for method in (node for node in classes["_Lstm"].body if isinstance(node, ast.FunctionDef)):
-        names = [argument.arg for argument in method.args.args + method.args.kwonlyargs]
-        signature = getattr(LstmFloat32, method.name).__doc__.splitlines()[0]
-        places = [signature.index(f"{name}:") for name in names if name != "self"]
-        assert places == sorted(places), signature
+    for stubbed, native in (("_Lstm", LstmFloat32), ("_Gru", GruFloat32)):
+        for method in (node for node in classes[stubbed].body if isinstance(node, ast.FunctionDef)):
+            names = [argument.arg for argument in method.args.args + method.args.kwonlyargs]
+            signature = getattr(native, method.name).__doc__.splitlines()[0]
+            places = [signature.index(f"{name}:") for name in names if name != "self"]
+            assert places == sorted(places), signature
 
 
 STUB = Path(__file__).parents[2] / "src" / "quadgate" / "kernels" / "cpu" / "_native.pyi"

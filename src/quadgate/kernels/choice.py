@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quadgate import cell
-from quadgate.cell import LSTMParameters
+from quadgate.cell import GRUParameters, LSTMParameters
 
 Array = NDArray[Any]
 
@@ -59,7 +59,7 @@ def lstm(
     ((2, 4, 2), 'float32', True)
     """
     choice = explain_choice()
-    _log(str(choice))
+    _log("lstm", str(choice))
     if choice.implementation == "compiled":
         from quadgate.kernels import cpu
 
@@ -67,7 +67,44 @@ def lstm(
     return cell.lstm(x, parameters, state, lengths, dtype=computed_in(parameters))
 
 
-def computed_in(parameters: LSTMParameters) -> np.dtype[Any]:
+def gru(
+    x: ArrayLike,
+    parameters: GRUParameters,
+    state: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """Run a GRU layer over a batch of sequences with the fastest implementation that there is.
+
+    The equations, the arguments and the errors are those of `quadgate.cell.gru`. Everything is computed in the type of
+    the parameters, float64 or else float32.
+
+    Args:
+        x: `[N, T, C]`.
+        parameters: those of the layer.
+        state: the starting `h [N, H]`; zero where there is none.
+        lengths: `[N]`, the number of steps of each case; all T where there are none.
+
+    Returns:
+        The outputs `[N, T, H]`, zero past the end of a case, and the final `h [N, H]`.
+
+    Raises:
+        InputError: an array whose shape does not fit, or a length outside 0 to T.
+
+    >>> parameters = GRUParameters(np.ones((3, 1, 2), np.float32), np.ones((3, 2, 2), np.float32))
+    >>> outputs, h = gru(np.ones((2, 4, 1)), parameters, lengths=[4, 2])
+    >>> outputs.shape, outputs.dtype.name, bool((h[1] == outputs[1, 1]).all())
+    ((2, 4, 2), 'float32', True)
+    """
+    choice = explain_choice()
+    _log("gru", str(choice))
+    if choice.implementation == "compiled":
+        from quadgate.kernels import cpu
+
+        return cpu.gru_forward(x, parameters, state, lengths)
+    return cell.gru(x, parameters, state, lengths, dtype=computed_in(parameters))
+
+
+def computed_in(parameters: LSTMParameters | GRUParameters) -> np.dtype[Any]:
     """Return the type that a layer is computed in: float64 where its weights are, else float32.
 
     >>> computed_in(LSTMParameters.from_kernel(np.zeros((3, 8), np.float16), None))
@@ -77,7 +114,7 @@ def computed_in(parameters: LSTMParameters) -> np.dtype[Any]:
 
 
 def explain_choice() -> Choice:
-    """Tell which implementation `lstm` takes, and why.
+    """Tell which implementation `lstm` and `gru` take, and why.
 
     >>> explain_choice().usable
     True
@@ -108,7 +145,7 @@ def _compiled() -> Choice:
 
 
 @cache
-def _log(line: str) -> None:
+def _log(cell_kind: str, line: str) -> None:
     """Say it once, where `QUADGATE_LOG=1` asks for it."""
     if os.environ.get("QUADGATE_LOG") == "1":
-        sys.stderr.write(f"quadgate: lstm runs on {line}\n")
+        sys.stderr.write(f"quadgate: {cell_kind} runs on {line}\n")
