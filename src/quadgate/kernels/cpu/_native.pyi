@@ -85,6 +85,8 @@ class LstmFloat64(_Lstm):
 class _Gru:
     """A packed layer. Weights are `(w_x [3, C, H], w_h [3, H, H], b_x [3, H], b_h [3, H])`, gates z, r, n.
 
+    Or they are `(arrays, (C, H), places)`, as those of an LSTM.
+
     Raises:
         InputError: an argument of another dtype, shape or stride than stands below, by its name.
     """
