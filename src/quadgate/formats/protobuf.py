@@ -99,3 +99,32 @@ def number(value: int | Buffer, place: str) -> int:
     if not isinstance(value, int):
         raise FileFormatError(f"{place}: found bytes, expected a number")
     return value
+
+
+def write_varint(value: int) -> bytes:
+    """Return an unsigned number, seven bits to a byte.
+
+    >>> write_varint(150).hex()
+    '9601'
+    """
+    written = bytearray()
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*written, value])
+
+
+def write_field(number: int, value: int | bytes) -> bytes:
+    """Return a field: a varint, or bytes with their length before them.
+
+    >>> list(fields(write_field(1, 150) + write_field(2, b"hi"), "example"))
+    [(1, 150), (2, b'hi')]
+    """
+    if isinstance(value, int):
+        return write_varint(number << 3 | VARINT) + write_varint(value)
+    return write_varint(number << 3 | BYTES) + write_varint(len(value)) + value
+
+
+def write_fixed32(number: int, value: int) -> bytes:
+    """Return a field of four bytes."""
+    return write_varint(number << 3 | FIXED32) + value.to_bytes(4, "little")

@@ -59,7 +59,14 @@ class Format:
 
 FORMATS = (
     Format("quadgate", "a run folder", known.run_folder, "safetensors_file", "safetensors_file"),
-    Format("tf1", "a TensorFlow 1 checkpoint (its prefix)", known.tensorflow_checkpoint, "tensorflow_checkpoint"),
+    Format(
+        "tf1",
+        "a TensorFlow 1 checkpoint (its prefix)",
+        known.tensorflow_checkpoint,
+        "tensorflow_checkpoint",
+        "tensorflow_checkpoint.writer",
+        (".ckpt", ".index"),
+    ),
     Format(
         "quadgate",
         "a safetensors file",
