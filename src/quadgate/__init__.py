@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from quadgate.model import Model
     from quadgate.modules import rnn
     from quadgate.modules.operator import lstm
+    from quadgate.proof import convert, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Model",
     "cell",
+    "convert",
     "data",
     "explain",
     "formats",
@@ -34,10 +36,19 @@ __all__ = [
     "rnn",
     "save",
     "training",
+    "verify",
 ]
 
 _ROOMS = {"cell", "data", "explain", "formats", "kernels", "layouts", "model", "modules", "proof", "training"}
-_NAMES = {"Model": "model", "load": "formats", "save": "formats", "rnn": "modules", "lstm": "modules.operator"}
+_NAMES = {
+    "Model": "model",
+    "load": "formats",
+    "save": "formats",
+    "rnn": "modules",
+    "lstm": "modules.operator",
+    "convert": "proof",
+    "verify": "proof",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ import typer
 
 from quadgate import __version__
 from quadgate.cli.bench import bench
+from quadgate.cli.convert import convert, verify
 from quadgate.cli.doctor import doctor
 from quadgate.cli.evaluate import evaluate
 from quadgate.cli.explain import explain
@@ -45,6 +46,8 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(summary)
 app.command()(explain)
+app.command()(convert)
+app.command()(verify)
 app.command()(layouts)
 app.command()(bench)
 app.command()(doctor)

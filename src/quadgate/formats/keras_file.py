@@ -238,7 +238,13 @@ def _by_position(file: hdf5.Hdf5File, configs: list[tuple[str, dict[str, Any]]])
         }
         arrays = {role: _widened(file, source) for role, source in sources.items()}
         inner = [part for part in parts[2:] if part not in ("cell", "layer")]
-        yield KerasLayer("/".join([str(config.get("name", parts[-1])), *inner]), kind, arrays, sources, config)
+        yield KerasLayer(
+            "/".join([str(config.get("name", parts[1] if len(parts) > 1 else cell)), *inner]),
+            kind,
+            arrays,
+            sources,
+            config,
+        )
 
 
 def _widened(file: hdf5.Hdf5File, source: str) -> Array:

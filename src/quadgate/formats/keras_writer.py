@@ -98,6 +98,15 @@ def loading_code(model: Model, path: Path) -> str:
     return "\n".join([*code, f"{'outputs' if model.head is None else 'logits'} = model(x)"])
 
 
+def built(model: Model, path: Path) -> Any:
+    """Build the `keras.Sequential` whose weights alone were written, and load them; needs Keras."""
+    import keras
+
+    net = keras.Sequential.from_config(_sequential(model, _arranged(model)[0])["config"])
+    net.load_weights(path)
+    return net
+
+
 def _arranged(model: Model) -> tuple[list[KerasLayer], tuple[str, ...]]:
     if len(model.chains) > 1:
         raise InputError(f"keras: the model has {len(model.chains)} chains of layers; write one: model.chain(0)")

@@ -75,8 +75,23 @@ FORMATS = (
         "safetensors_file",
         (".safetensors",),
     ),
-    Format("keras", "a Keras file (.h5, .keras, .weights.h5)", known.keras_file, "keras_file"),
-    Format("torch", "a file of torch.save or torch.jit.save", known.torch_file, "torch_file"),
+    Format("safetensors", "a safetensors file", known.safetensors, "safetensors_file", "torch_safetensors"),
+    Format(
+        "keras",
+        "a Keras file (.h5, .keras, .weights.h5)",
+        known.keras_file,
+        "keras_file",
+        "keras_writer",
+        (".keras", ".weights.h5"),
+    ),
+    Format(
+        "torch",
+        "a file of torch.save or torch.jit.save",
+        known.torch_file,
+        "torch_file",
+        "torch_writer",
+        (".pt", ".pth"),
+    ),
     Format("", "a pickled dictionary of NumPy arrays", known.pickle, "numpy_pickle"),
 )
 

@@ -35,20 +35,30 @@ class Module:
     layers: tuple[Layer, ...]
 
     @property
-    def constructor(self) -> str:
-        """The call that makes the module: `torch.nn.LSTM(12, 64, batch_first=True)`."""
+    def kind(self) -> str:
+        """The class of `torch.nn`."""
+        return "GRU" if isinstance(self.layers[0][0], GRUParameters) else "LSTM"
+
+    @property
+    def arguments(self) -> dict[str, int | bool]:
+        """What the class is called with, but for what it does by default."""
         first = self.layers[0][0]
-        arguments = [f"{first.inputs}, {first.units}"]
+        arguments: dict[str, int | bool] = {"input_size": first.inputs, "hidden_size": first.units}
         if len(self.layers) > 1:
-            arguments.append(f"num_layers={len(self.layers)}")
-        if first.b_x is None and first.b_h is None and not _adds(first):
-            arguments.append("bias=False")
-        arguments.append("batch_first=True")
+            arguments["num_layers"] = len(self.layers)
+        if not _has_bias(first):
+            arguments["bias"] = False
+        arguments["batch_first"] = True
         if len(self.layers[0]) == 2:
-            arguments.append("bidirectional=True")
+            arguments["bidirectional"] = True
         if isinstance(first, LSTMParameters) and first.projection is not None:
-            arguments.append(f"proj_size={first.state_width}")
-        return f"torch.nn.{'GRU' if isinstance(first, GRUParameters) else 'LSTM'}({', '.join(arguments)})"
+            arguments["proj_size"] = first.state_width
+        return arguments
+
+    @property
+    def constructor(self) -> str:
+        """The call that makes the module: `torch.nn.LSTM(input_size=12, hidden_size=64, batch_first=True)`."""
+        return f"torch.nn.{self.kind}({', '.join(f'{name}={value}' for name, value in self.arguments.items())})"
 
 
 def write_model(model: Model, path: Path) -> None:
@@ -65,10 +75,9 @@ def arranged(model: Model) -> tuple[dict[str, Array], tuple[str, ...]]:
     tensors: dict[str, Array] = {}
     folded: list[str] = []
     for module in modules(model):
-        row = f"torch.nn.{'GRU' if isinstance(module.layers[0][0], GRUParameters) else 'LSTM'}"
         for k, layer in enumerate(module.layers):
             for parameters in layer:
-                encoding = encode(parameters, row, layer=k)
+                encoding = encode(parameters, f"torch.nn.{module.kind}", layer=k)
                 tensors |= {f"{module.name}.{name}": array for name, array in encoding.tensors.items()}
                 folded += encoding.folded
     if model.head is not None:
@@ -198,7 +207,6 @@ def _alike(before: Layer, layer: Layer) -> bool:
     first, own = before[0], layer[0]
     width = sum(one.w_h.shape[1] for one in before)
     projections = [getattr(one, "projection", None) is None for one in (first, own)]
-    biases = [one.b_x is None and one.b_h is None and not _adds(one) for one in (first, own)]
     return (
         type(first) is type(own)
         and len(before) == len(layer)
@@ -206,13 +214,13 @@ def _alike(before: Layer, layer: Layer) -> bool:
         and first.w_h.shape == own.w_h.shape
         and own.inputs == width
         and projections[0] == projections[1]
-        and biases[0] == biases[1]
+        and _has_bias(first) == _has_bias(own)
     )
 
 
-def _adds(layer: LSTMParameters | GRUParameters) -> bool:
-    """Whether a forget bias is added while running, which becomes a stored bias here."""
-    return isinstance(layer, LSTMParameters) and layer.forget_bias != 0
+def _has_bias(layer: LSTMParameters | GRUParameters) -> bool:
+    """Whether it stores a bias, or adds one to the forget gate while running, which is stored here."""
+    return layer.b_x is not None or layer.b_h is not None or getattr(layer, "forget_bias", 0.0) != 0.0
 
 
 def _no_bias(biases: str | None) -> str:

@@ -1,0 +1,97 @@
+"""Do two models agree: their layers are found, run side by side, and a mismatch is explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from quadgate.formats import load
+from quadgate.layouts import Settings
+from quadgate.model import Head, Model
+from quadgate.proof.matching import match
+from quadgate.proof.proof import LayerProof, Proof, decides
+from quadgate.proof.trial import LENGTHS, STEPS, compare
+from quadgate.proof.why import explain
+
+TRIAL = (
+    f"{len(LENGTHS)} cases of {min(LENGTHS)} to {STEPS} steps, random states, inputs that saturate gates, in float64"
+)
+
+
+def verify(a: Model | str | Path, b: Model | str | Path, **settings: Unpack[Settings]) -> Proof:
+    """Compare two models, of whatever formats and names.
+
+    Args:
+        a: a model, or a file to load.
+        b: another.
+        **settings: what files do not say, as in `quadgate.load`, for those of the two that leave it open.
+
+    Returns:
+        The proof; it `holds` where every layer has a partner that computes the same.
+
+    Raises:
+        InputError: a file cannot be read.
+
+    >>> from quadgate.model import Network
+    >>> network = Network(inputs=3, units=2, classes=None)
+    >>> numbers = np.random.default_rng(0)
+    >>> model = Model(network, {name: numbers.normal(size=shape) for name, shape in network.shapes.items()})
+    >>> verify(model, model).verdict
+    'proved'
+    """
+    return compared(_loaded(a, settings), _loaded(b, settings))
+
+
+def compared(a: Model, b: Model) -> Proof:
+    """Compare two models that are loaded."""
+    cells_a, cells_b = ([cell for layer in model.cells for cell in layer] for model in (a, b))
+    ours, theirs = ([one for layer in model.layers for one in layer] for model in (a, b))
+    found = match(ours, theirs)
+    layers = []
+    for one, other in found.pairs:
+        difference = compare(ours[one], theirs[other])
+        why = "" if difference.within() else explain(ours[one], theirs[other])
+        layers.append(LayerProof(cells_a[one].name, cells_b[other].name, difference, why))
+    alone = [("A", cells_a[k]) for k in found.only_a] + [("B", cells_b[k]) for k in found.only_b]
+    faults = [f"{side} alone has {cell.name}, C={cell.inputs}, H={cell.units}" for side, cell in alone]
+    remarks = []
+    head = None
+    if a.head is not None and b.head is not None:
+        head = _heads_differ(a, a.head, b, b.head)
+    elif a.head is not None or b.head is not None:
+        remarks.append(f"the head, which {'A' if a.head is not None else 'B'} alone has")
+    if (a.scaling is None) != (b.scaling is None):
+        remarks.append(f"the scaling of the channels, which {'A' if a.scaling is not None else 'B'} alone has")
+    both = [*a.assumptions, *b.assumptions]
+    return Proof(
+        a=a.source or "A",
+        b=b.source or "B",
+        trial=TRIAL,
+        layers=tuple(layers),
+        head=head,
+        faults=tuple(faults),
+        assumptions=tuple(dict.fromkeys(one for one in both if decides(one))),
+        remarks=tuple(dict.fromkeys([*remarks, *(str(one) for one in both if not decides(one))])),
+    )
+
+
+def _loaded(model: Model | str | Path, settings: Settings) -> Model:
+    if isinstance(model, Model):
+        return model
+    open_here = {one.setting for one in load(model).assumptions} if settings else set()
+    chosen = {name: value for name, value in settings.items() if name in open_here}
+    return load(model, **chosen)  # type: ignore[arg-type]
+
+
+def _heads_differ(a: Model, head_a: Head, b: Model, head_b: Head) -> float:
+    """Return the largest difference of the numbers of two heads; infinite where their sizes differ."""
+    arrays = []
+    for model, head in ((a, head_a), (b, head_b)):
+        weights = np.asarray(model.variables[head.weights], np.float64)
+        biases = np.zeros(head.classes) if head.biases is None else model.variables[head.biases]
+        arrays.append(np.concatenate([weights.T if head.transposed else weights, biases[None]]))
+    if arrays[0].shape != arrays[1].shape:
+        return float("inf")
+    return float(np.abs(arrays[0] - arrays[1]).max())
