@@ -1,7 +1,7 @@
 """Do two models agree, by how much, and if not, why: both are run by the float64 reference."""
 
 from quadgate.proof.agreement import verify
-from quadgate.proof.conversion import convert
+from quadgate.proof.conversion import convert, ledger
 from quadgate.proof.matching import Match, match
 from quadgate.proof.proof import FrameworkRun, LayerProof, Proof, Use
 from quadgate.proof.trial import Difference, Trial, compare
@@ -18,6 +18,7 @@ __all__ = [
     "compare",
     "convert",
     "explain",
+    "ledger",
     "match",
     "verify",
 ]

@@ -7,6 +7,7 @@ Importing a framework takes seconds, so nothing here is imported before a file i
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,9 @@ def run_framework(to: str, model: Model, path: Path) -> FrameworkRun | None:
     known = _RUNS.get(to)
     if known is None or not all(find_spec(package) for package in known[0]):
         return None
-    name, found = known[1](model, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a framework's words to its own users
+        name, found = known[1](model, path)
     return FrameworkRun(name, found)
 
 

@@ -19,7 +19,7 @@ def arrays_of_every_kind(count=3):
         for dtype in CODES:
             shape = ((), (1,), (7, 3), (0, 4), (2, 1, 5))[k % 5]
             words = rng.integers(0, 256, (*shape, dtype.itemsize), np.uint8)
-            array = words[..., 0].astype(bool) if dtype == bool else words.view(dtype)[..., 0]
+            array = words[..., 0].astype(bool) if dtype.kind == "b" else words.view(dtype)[..., 0]
             arrays[f"scope_{k}/{dtype.name}/é"] = array
     return arrays
 
