@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from quadgate.cell import Activations
 from quadgate.errors import InputError
 from quadgate.formats import load, torch_file
 from quadgate.formats.torch_writer import arranged, loading_code, modules, write_archive, write_model
+from quadgate.model import Scaling
 
 SIZES = st.sampled_from([1, 2, 3, 7])
 
@@ -48,23 +51,17 @@ def test_torch_gives_the_outputs_of_the_model(C, H, layers, both, seed, tmp_path
     np.testing.assert_allclose(space["logits"].detach().numpy(), model.run(x)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("pool", ["last", "mean", "max"])
-def test_pooling_is_in_the_code(pool, tmp_path):
-    model = network(1, pool=pool, bidirectional=True)
-    write_model(model, tmp_path / "m.pt")
-    x = np.random.default_rng(0).normal(size=(3, 6, 3)).astype("f4")
-    space = {}
-    code = loading_code(model, tmp_path / "m.pt").replace("torch.zeros(1, 10, 3)", "given")
-    exec(code, {"given": torch.from_numpy(x)}, space)
-    np.testing.assert_allclose(space["logits"].detach().numpy(), model.run(x)[0], atol=1e-5)
-
-
-def test_scaling_is_in_the_code(tmp_path):
-    from dataclasses import replace
-
-    from quadgate.model import Scaling
-
-    model = replace(network(1), scaling=Scaling([1.0, -2.0, 3.0], [2.0, 0.5, 1.0]))
+@pytest.mark.parametrize(
+    "model",
+    [
+        network(1, pool="last", bidirectional=True),
+        network(1, pool="mean", bidirectional=True),
+        network(1, pool="max"),
+        replace(network(1), scaling=Scaling([1.0, -2.0, 3.0], [2.0, 0.5, 1.0])),
+    ],
+    ids=["last", "mean", "max", "scaled"],
+)
+def test_pooling_and_scaling_are_in_the_code(model, tmp_path):
     write_model(model, tmp_path / "m.pt")
     x = np.random.default_rng(0).normal(size=(3, 6, 3)).astype("f4")
     space = {}
@@ -105,8 +102,6 @@ def test_a_projection_and_a_gru_come_back(tmp_path):
 )
 def test_what_torch_has_not_is_refused_by_name(layer, layout, lacks, tmp_path):
     if layout == "tf1.LSTMCell":
-        from dataclasses import replace
-
         layer = replace(layer, b_h=None)
     with pytest.raises(InputError, match=lacks):
         write_model(model_of((layer,), layout=layout), tmp_path / "m.pt")
