@@ -68,7 +68,8 @@ def build_keras(layers: list[KerasLayer], config: Any, version: str, path: Path,
     between = False
     for layer in layers:
         arrays.update({layer.sources[role]: array for role, array in layer.arrays.items()})
-        layout = _layout(layer, version)
+        after = _config(layer).get("reset_after", version.startswith("3")) is True
+        layout = row_of({role: array.shape for role, array in layer.arrays.items()}, version, after)
         if layout is None:
             between = True
             dense += _dense(layer)
@@ -149,28 +150,37 @@ def _inbound(nodes: Any) -> list[str]:
     return list(names)
 
 
-def _layout(layer: KerasLayer, version: str) -> str | None:
-    """Return the row that the arrays of a layer follow, told by their names and shapes; None of another layer."""
-    arrays = layer.arrays
-    if arrays.keys() >= KERAS_1:
+def row_of(shapes: Mapping[str, tuple[int, ...]], version: str, reset_after: bool) -> str | None:
+    """Return the row that the arrays of a layer follow, told by their names and shapes; None of another layer.
+
+    Args:
+        shapes: by role: `kernel`, `recurrent_kernel`, `bias`, or Keras 1's `W_i` and the like.
+        version: that of Keras; Keras 3 means another hard sigmoid.
+        reset_after: what is true of a GRU without a bias, whose shape tells it otherwise.
+
+    >>> row_of({"kernel": (3, 20), "recurrent_kernel": (5, 20), "bias": (40,)}, "2.2.4", False)
+    'keras.CuDNNLSTM'
+    """
+    if shapes.keys() >= KERAS_1:
         return "keras1.LSTM"
-    if arrays.keys() == {"W", "U", "b"} and arrays["U"].ndim == 2 and arrays["U"].shape[1] == 4 * len(arrays["U"]):
+    fused = shapes.get("U", ())
+    if shapes.keys() == {"W", "U", "b"} and len(fused) == 2 and fused[1] == 4 * fused[0]:
         return "keras1.LSTM.gpu"
-    kernel, recurrent, bias = (arrays.get(role) for role in ("kernel", "recurrent_kernel", "bias"))
-    if kernel is None or recurrent is None or kernel.ndim != 2 or recurrent.ndim != 2 or not len(recurrent):
+    kernel, recurrent = shapes.get("kernel", ()), shapes.get("recurrent_kernel", ())
+    if len(kernel) != 2 or len(recurrent) != 2 or not recurrent[0]:
         return None
-    H = len(recurrent)
-    gates, family = recurrent.shape[1] // H, "keras" if version.startswith("3") else "keras2"
-    shape = None if bias is None else bias.shape
+    H = recurrent[0]
+    gates, family = recurrent[1] // H, "keras" if version.startswith("3") else "keras2"
+    bias = shapes.get("bias")
     if gates == 4:
-        if shape == (8 * H,):
+        if bias == (8 * H,):
             return "keras.CuDNNLSTM"
-        return "tf.keras.PeepholeLSTMCell" if "input_gate_peephole_weights" in arrays else f"{family}.LSTM"
+        return "tf.keras.PeepholeLSTMCell" if "input_gate_peephole_weights" in shapes else f"{family}.LSTM"
     if gates != 3:
         return None
-    if shape == (6 * H,):
+    if bias == (6 * H,):
         return "keras.CuDNNGRU"
-    after = _config(layer).get("reset_after", version.startswith("3")) if shape is None else shape == (2, 3 * H)
+    after = reset_after if bias is None else bias == (2, 3 * H)
     return f"{family}.GRU" if after else f"{family}.GRU.reset_before"
 
 

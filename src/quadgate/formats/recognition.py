@@ -32,14 +32,14 @@ def tensorflow_checkpoint(path: Path, _: bytes) -> Path | None:
 
 def torch_file(path: Path, start: bytes) -> Path | None:
     """A zip archive with an entry `NAME/data.pkl`, or the pickle that files of torch before 1.6 begin with."""
-    if start.startswith(TORCH_PICKLE) or any(re.fullmatch(r"[^/]+/data\.pkl", name) for name in _entries(path, start)):
+    if start.startswith(TORCH_PICKLE) or any(re.fullmatch(r"[^/]+/data\.pkl", name) for name in entries(path, start)):
         return path
     return path if start[:4] == ZIP and path.suffix in (".pt", ".pth", ".jit", ".bin", ".ckpt") else None
 
 
 def keras_file(path: Path, start: bytes) -> Path | None:
     """An HDF5 file, or a zip archive with the settings and the weights of Keras 3."""
-    if start[:8] == HDF5 or {"config.json", "model.weights.h5"} <= set(_entries(path, start)):
+    if start[:8] == HDF5 or {"config.json", "model.weights.h5"} <= set(entries(path, start)):
         return path
     return path if start[:4] == ZIP and path.suffix == ".keras" else None
 
@@ -49,8 +49,10 @@ def pickle(path: Path, start: bytes) -> Path | None:
     return path if start[:1] == b"\x80" or (start and path.suffix in (".pkl", ".pickle")) else None
 
 
-def _entries(path: Path, start: bytes) -> list[str]:
-    """Return the names in a zip archive; none of a file that is none, or is damaged."""
+def entries(path: Path, start: bytes) -> list[str]:
+    """Return the names in a folder or a zip archive; none of a file that is neither, or is damaged."""
+    if path.is_dir():
+        return [entry.name for entry in path.iterdir()]
     if start[:4] != ZIP:
         return []
     try:

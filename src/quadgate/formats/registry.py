@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from quadgate.errors import InputError, suggest
+from quadgate.errors import FileFormatError, InputError, suggest
 from quadgate.formats import recognition as known
+from quadgate.formats.unread import find_unread
 from quadgate.layouts import Settings
 from quadgate.model import Model
 
@@ -102,11 +103,18 @@ def written() -> list[str]:
 
 
 def recognise(path: Path) -> tuple[Format, Path] | None:
-    """Find the format of what is at `path`, and the path to read; None where it is none that is known."""
+    """Find the format of what is at `path`, and the path to read; None where it is none that is known.
+
+    Raises:
+        FileFormatError: the format is known, and not read yet; says what would be needed.
+    """
     start = b""
     if path.is_file():
         with path.open("rb") as file:
             start = file.read(START)
+    unread = find_unread(path, start, known.entries(path, start))
+    if unread is not None:
+        raise FileFormatError(f"{path}: found {unread.title}, which is not read yet; needed: {unread.needed}")
     for one in FORMATS:
         found = one.recognise(path, start)
         if found is not None:

@@ -6,8 +6,11 @@ import pytest
 import quadgate
 from checkpoint_files import cell_arrays, write_bundle, write_single_file
 from conftest import assert_float32_close
+from quadgate import cell as judge
 from quadgate.errors import FileFormatError, InputError
+from quadgate.layouts import LAYOUTS, decode, encode
 from quadgate.model import Assumption, Head, Network
+from sample_layers import sizes_of, tensors_of
 
 CASES = ("seed_network", "basic_small", "basic_forget0", "multi", "bidirectional", "lstm_peephole_proj")
 SHARED = Path(__file__).parents[4] / "shared"
@@ -226,3 +229,85 @@ def test_the_seed_networks_table_in_the_graphs_order():
     assert [line.split() for line in table.splitlines()] == [
         line.split() for line in (folder / "variables.txt").read_text().splitlines()
     ]
+
+
+SCOPES = [
+    ("tf1.LSTMCell", "rnn/lstm_cell", True),
+    ("tf1.LSTMBlockFusedCell", "rnn/lstm_fused_cell", False),
+    ("tf1.LSTMBlockFusedCell", "lstm_block_wrapper", False),
+    ("tf1.CudnnCompatibleLSTMCell", "rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell", False),
+    ("tf1.LayerNormBasicLSTMCell", "rnn/layer_norm_basic_lstm_cell", False),
+    ("tf1.0.BasicLSTMCell", "rnn/basic_lstm_cell", False),
+    ("tf1.0.LSTMCell", "rnn/lstm_cell", True),
+    ("tf0.BasicLSTMCell", "RNN/BasicLSTMCell", False),
+    ("tf0.5.LSTMCell", "RNN/LSTMCell", True),
+    ("tf0.7.LSTMCell", "model/RNN/LSTMCell", True),
+    ("tf0.11.LSTMBlockCell", "RNN/LSTMBlockCell", False),
+    ("tf1.GRUCell", "rnn/gru_cell", False),
+    ("keras2.LSTM", "my/lstm", False),
+    ("keras2.GRU.reset_before", "gru", False),
+    ("keras.CuDNNLSTM", "cu_dnnlstm", False),
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "scope", "projected", "shards"),
+    [(*one, 1) for one in SCOPES] + [(*one, 3) for one in SCOPES if one[0] in ("tf0.5.LSTMCell", "tf0.7.LSTMCell")],
+)
+def test_every_class_of_a_checkpoint(tmp_path, row, scope, projected, shards):
+    layout = LAYOUTS[row]
+    tensors = tensors_of(layout, sizes_of(3, 5, 4 if projected else None), projected=projected)
+    parameters = decode(tensors, row)
+    if shards > 1:
+        tensors = encode(parameters, row, shards={tensor.name: shards for tensor in layout.tensors}).tensors
+    write_bundle(tmp_path / "x", {f"{scope}/{name}": array for name, array in tensors.items()})
+    asked = {"activations": parameters.activations} if not layout.activations.fixed else {}
+    model = quadgate.load(tmp_path / "x", **asked)
+    ((cell,),), ((loaded,),) = model.cells, model.layers
+    if not (row == "tf0.5.LSTMCell" and shards == 1):  # one shard of 0.5 is one of 0.7
+        assert cell.layout == row
+    for name in ("w_x", "w_h", "b_x", "b_h", "peepholes", "projection"):
+        wanted = getattr(parameters, name, None)
+        if wanted is not None:
+            np.testing.assert_array_equal(getattr(loaded, name), wanted)
+    run = judge.gru if cell.kind == "gru" else judge.lstm
+    x = np.random.default_rng(0).normal(size=(2, 4, 3))
+    np.testing.assert_allclose(model.run(x, output="outputs")[0], run(x, loaded)[0], rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"gates/kernel": "gates/weights", "gates/bias": "gates/biases"},
+        {"gates/kernel": "Gates/Linear/Matrix", "gates/bias": "Gates/Linear/Bias"},
+    ],
+)
+def test_a_gru_under_its_older_names(tmp_path, names):
+    names |= {
+        key.replace("gates", "candidate"): name.replace("gates", "candidate").replace("Gates", "Candidate")
+        for key, name in names.items()
+    }
+    scope = "RNN/GRUCell" if "Gates" in str(names) else "rnn/gru_cell"
+    tensors = tensors_of(LAYOUTS["tf1.GRUCell"], sizes_of(3, 5))
+    write_bundle(tmp_path / "x", {f"{scope}/{names[name]}": array for name, array in tensors.items()})
+    ((cell,),) = quadgate.load(tmp_path / "x").cells
+    assert (cell.kind, cell.inputs, cell.units, cell.reset_after) == ("gru", 3, 5, False)
+
+
+def test_cudnns_own_vector_is_named(tmp_path):
+    write_bundle(tmp_path / "x", {"cudnn_lstm/opaque_kernel": np.ones(400, np.float32)})
+    with pytest.raises(FileFormatError, match="cudnn_lstm/opaque_kernel is cuDNN's own vector"):
+        quadgate.load(tmp_path / "x")
+    canonical = cell_arrays("rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell")
+    write_bundle(tmp_path / "y", canonical | {"cudnn_lstm/opaque_kernel": np.ones(400, np.float32)})
+    model = quadgate.load(tmp_path / "y")
+    assert model.left_out == ("cudnn_lstm/opaque_kernel: cuDNN's own vector, whose sizes no shape tells",)
+    assert (model.cells[0][0].forget_bias, model.assumptions) == (0.0, ())
+
+
+def test_a_cell_that_normalises_its_gates_is_none(tmp_path):
+    scope = "rnn/layer_norm_basic_lstm_cell"
+    norms = {f"{scope}/{gate}/gamma": np.ones(2, np.float32) for gate in ("input", "transform", "forget", "output")}
+    write_bundle(tmp_path / "x", cell_arrays(scope) | norms)
+    with pytest.raises(FileFormatError, match="no LSTM or GRU cell"):
+        quadgate.load(tmp_path / "x")

@@ -24,6 +24,7 @@ from quadgate.formats.tensorflow_checkpoint.tensors import read_shape
 PASSING = {"Identity", "Enter", "ReadVariableOp", "Switch", "RefSwitch", "RefEnter"}
 ACTIVATIONS = {"Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Identity": "linear"}
 ADDITIONS = {"Add", "AddV2", "BiasAdd"}
+BLOCKS = {"LSTMBlockCell", "BlockLSTM"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Graph:
     def cell(self, kernel: str, projection: str) -> CellFacts:
         """Follow the kernel of that name through every step in which it is used; no projection is an empty name."""
         found = [self._step(split) for product in self._products(kernel) for split in self._splits(product)]
+        found += [self._block(self.nodes[name]) for name in self._reached(kernel, BLOCKS)]
         clips = [self._clip(product) for product in self._products(projection)] if projection else []
 
         def settled(values: list[float | None]) -> float | None:
@@ -90,14 +92,33 @@ class Graph:
                     return CellFacts(forget_bias, ACTIVATIONS[self.nodes[candidate].kind], output, clip)
         return CellFacts(forget_bias)
 
+    def _block(self, node: Node) -> CellFacts:
+        """Read the facts of an operator that is a whole cell or a whole layer from its attributes."""
+        clip = self._attribute(node, "cell_clip", 3.0)
+        return CellFacts(self._attribute(node, "forget_bias", 1.0), "tanh", "tanh", clip if clip > 0 else None)
+
+    def _attribute(self, node: Node, name: str, default: float) -> float:
+        """Return a float attribute of a node; one that is not written has the operator's own default."""
+        for attribute in node.attributes:
+            parts = dict(fields(attribute, self.place))
+            if text(parts.get(1, b""), self.place) == name:
+                for index, value in fields(message(parts.get(2, b""), self.place), self.place):
+                    if index == 4 and isinstance(value, int):
+                        return float(struct.unpack("<f", value.to_bytes(4, "little"))[0])
+        return default
+
     def _products(self, variable: str) -> Iterator[str]:
         """Yield the products that have the variable on their right."""
+        return self._reached(variable, {"MatMul"}, right=True)
+
+    def _reached(self, variable: str, kinds: set[str], right: bool = False) -> Iterator[str]:
+        """Yield the operations of some kinds that read the variable, or read it as the second of two."""
         reached, waiting = {variable}, [variable]
         while waiting:
-            for reader in self._read_by(waiting.pop(), PASSING | {"MatMul"}):
+            for reader in self._read_by(waiting.pop(), PASSING | kinds):
                 node = self.nodes[reader]
-                if node.kind == "MatMul":
-                    if len(node.inputs) > 1 and _output(node.inputs[1])[0] in reached:
+                if node.kind in kinds:
+                    if not right or (len(node.inputs) > 1 and _output(node.inputs[1])[0] in reached):
                         yield reader
                 elif reader not in reached:
                     reached.add(reader)
@@ -180,7 +201,7 @@ def _add(graph: Graph, data: Buffer) -> None:
             inputs.append(text(value, graph.place))
         elif index == 5:
             attributes.append(message(value, graph.place))
-    graph.nodes[name] = Node(kind, tuple(inputs), tuple(attributes) if kind == "Const" else ())
+    graph.nodes[name] = Node(kind, tuple(inputs), tuple(attributes) if kind == "Const" or kind in BLOCKS else ())
     for source in {_output(one)[0] for one in inputs}:
         graph.readers[source].append(name)
 

@@ -11,7 +11,7 @@ from quadgate.errors import FileFormatError
 from quadgate.formats.tensorflow_checkpoint.bundle import read_bundle
 from quadgate.formats.tensorflow_checkpoint.graph import Graph, read_graph
 from quadgate.formats.tensorflow_checkpoint.single_file import read_single_file
-from quadgate.formats.tensorflow_checkpoint.structure import dense_layers, find_cells, left_out
+from quadgate.formats.tensorflow_checkpoint.structure import OPAQUE, dense_layers, find_cells, left_out
 from quadgate.formats.tensorflow_checkpoint.table import MAGIC, is_table
 from quadgate.layouts import Layout, Settings, find
 from quadgate.layouts.layout import ArrayName
@@ -82,6 +82,12 @@ def read_model(prefix: Path, settings: Settings) -> Model:
     shapes = {name: one.shape for name, one in kept.items()}
     found = [_settled(one, graph) for one in find_cells(shapes)]
     if not found:
+        opaque = next((name for name, reason in reasons.items() if reason == OPAQUE), None)
+        if opaque is not None:
+            raise FileFormatError(
+                f"{prefix}: {opaque} is {OPAQUE}, and its canonical tensors (cudnn_compatible_lstm_cell) are missing; "
+                "cut it with quadgate.layouts.cut_flat"
+            )
         names = ", ".join(list(contents.tensors)[:3]) or "none"
         raise FileFormatError(
             f"{prefix}: found no LSTM or GRU cell among its {len(contents.tensors)} variables ({names}, ...), "

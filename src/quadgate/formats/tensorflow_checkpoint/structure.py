@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from quadgate.layouts import Layout, find
+from quadgate.cell import Activations
+from quadgate.formats.keras_layers import row_of
+from quadgate.layouts import Layout, Settings, find
 from quadgate.model import Dense, Found
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -23,11 +25,25 @@ CLASSES = {
     "basic_lstm_cell": ("tf1.BasicLSTMCell", "tf1.0.BasicLSTMCell"),
     "lstm_cell": ("tf1.LSTMCell", "tf1.0.LSTMCell"),
     "gru_cell": ("tf1.GRUCell",),
+    "GRUCell": ("tf1.GRUCell",),
     "BasicLSTMCell": ("tf0.BasicLSTMCell", "tf1.BasicLSTMCell"),
     "LSTMBlockCell": ("tf0.11.LSTMBlockCell", "tf0.7.LSTMCell", "tf1.LSTMBlockCell"),
     "LSTMCell": ("tf0.7.LSTMCell", "tf1.LSTMCell"),
 }
 SCOPE = re.compile(rf"(?P<scope>(?:.*/)?(?P<kind>{'|'.join(CLASSES)})(?:_\d+)?)/.+?")
+# What the leaves of a GRU cell were called before 1.2, and before 1.0.
+OLDER_LEAVES = {
+    older.format(part=part, Part=part.title()): f"{part}/{leaf}"
+    for part in ("gates", "candidate")
+    for older, leaf in (
+        ("{part}/weights", "kernel"),
+        ("{part}/biases", "bias"),
+        ("{Part}/Linear/Matrix", "kernel"),
+        ("{Part}/Linear/Bias", "bias"),
+    )
+}
+OPAQUE = "cuDNN's own vector, whose sizes no shape tells"
+KERAS = re.compile(r"(?P<scope>.+)/recurrent_kernel")
 
 LAYER = re.compile(r"^(?:cell_|Cell)(\d+)$")
 DIRECTION = re.compile(r"^(?:BiRNN_)?(fw|bw|FW|BW)$")
@@ -50,6 +66,8 @@ def left_out(name: str, shape: tuple[int, ...], is_float: bool, trainable: tuple
         return "a moving average" if slot[1] == "ExponentialMovingAverage" else f"the optimizer's {slot[1]} slot"
     if POWER.search(name) and not shape:
         return "the optimizer's own counter"
+    if name.endswith("opaque_kernel"):
+        return OPAQUE
     if name.endswith("global_step") and not shape:
         return "the count of training steps"
     if not is_float:
@@ -70,19 +88,40 @@ def find_cells(shapes: Shapes) -> list[Found]:
             if tensors is not None:
                 found.append(_placed(scope, row.name, tensors))
                 break
+    return found + _find_keras(shapes)
+
+
+def _find_keras(shapes: Shapes) -> list[Found]:
+    """Return the layers of tf.keras, whose gates TensorFlow 1 made hard sigmoids by default."""
+    found = []
+    for match in filter(None, map(KERAS.fullmatch, shapes)):
+        scope = match["scope"]
+        inside = {name.removeprefix(f"{scope}/"): s for name, s in shapes.items() if name.startswith(f"{scope}/")}
+        layout = row_of(inside, "2", reset_after=False)
+        if layout is not None:
+            tensors = _tensors(find(layout), scope, shapes) or {}
+            direction = re.search(r"(?:^|/)(forward|backward)_", scope)
+            told = Settings(reverse=direction is not None and direction[1] == "backward")
+            hard = layout.startswith("keras2.")
+            guess = Settings(activations=Activations(gate="hard_sigmoid")) if hard else Settings()
+            group = scope[: direction.start()] if direction else scope
+            found.append(Found(scope, layout, tensors, told, guess, group=group))
     return found
 
 
 def _tensors(row: Layout, scope: str, shapes: Shapes) -> dict[str, str] | None:
     """Return the row's tensors that stand in a scope, or None where one is missing that the class always has."""
-    inside = {name.removeprefix(f"{scope}/") for name in shapes if name.startswith(f"{scope}/")}
+    leaves = (name.removeprefix(f"{scope}/") for name in shapes if name.startswith(f"{scope}/"))
+    inside = {OLDER_LEAVES.get(leaf, leaf) if row.cell == "gru" else leaf: f"{scope}/{leaf}" for leaf in leaves}
+    if "input/gamma" in inside:
+        return None  # normalises its gates, which no row can hold
     tensors = {}
     for tensor in row.tensors:
         names = row.present(tensor, inside)
         if not names and not tensor.arrays <= row.optional:
             return None
-        tensors.update({name: f"{scope}/{name}" for name in names})
-    return tensors if len(tensors) > (row.name == "tf1.LayerNormBasicLSTMCell") else None
+        tensors.update({name: inside[name] for name in names})
+    return tensors
 
 
 def _by_columns(row: Layout, scope: str, shapes: Shapes) -> Layout:
