@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quadgate.cell import GRUParameters, LSTMParameters, gru
+from quadgate.cell import GRUParameters, LSTMParameters
 from quadgate.errors import InputError, suggest
-from quadgate.kernels import lstm
+from quadgate.kernels import gru, lstm
 from quadgate.model.assumption import Assumption
 from quadgate.model.cell import Cell
 from quadgate.model.network import Head, Network
@@ -266,6 +266,5 @@ def _run_cell(
     """Run one layer in one direction."""
     if isinstance(parameters, LSTMParameters):
         return lstm(x, parameters, None if state is None else (state[0], state[1]), steps)
-    dtype = np.float64 if parameters.w_x.dtype == np.float64 else np.float32
-    outputs, h = gru(x, parameters, None if state is None else state[0], steps, dtype=dtype)
+    outputs, h = gru(x, parameters, None if state is None else state[0], steps)
     return outputs, (h,)
