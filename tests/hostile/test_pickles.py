@@ -95,10 +95,10 @@ def nested_key() -> bytes:
     ids=lambda content: repr(content[:20]),
 )
 def test_damaged_or_greedy_pickles_end_in_one_line(content):
-    start = time.monotonic()
+    start = time.process_time()
     told = refusal(lambda: load(io.BytesIO(content), "a.pkl", {}))
     assert told == "" or told.startswith("a.pkl: ")
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.fixture(params=["zip", "before-1.6"])
@@ -163,13 +163,13 @@ def replaced(old: bytes, new: bytes):
 def test_views_beyond_their_storage(tmp_path, old, new):
     torch.save({"a": torch.arange(6.0).view(2, 3)}, tmp_path / "a.pt")
     rewritten(tmp_path / "a.pt", tmp_path / "b.pt", replaced(old, new))
-    start = time.monotonic()
+    start = time.process_time()
     if b"K\x00K\x00" in new:
         assert torch_file.read(tmp_path / "b.pt").tensors["a"].tolist() == [[0, 0, 0], [0, 0, 0]]
     else:
         with pytest.raises(FileFormatError):
             torch_file.read(tmp_path / "b.pt")
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_storage_count_beyond_the_file_is_refused_before_allocation(tmp_path):

@@ -258,8 +258,6 @@ def test_blocks_that_make_no_sense(tmp_path, body, packing, match):
     ("data", "match"),
     [
         (b"PK\x03\x04" + bytes(100), "a zip archive"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
-        (b"\x80\x04K\x01.", "a pickle"),
         (b"plain text", "70 6c 61 69"),
         (b"", "nothing"),
     ],

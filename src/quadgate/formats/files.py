@@ -11,9 +11,7 @@ from quadgate.layouts import Settings
 from quadgate.model import Model
 
 MAGICS = {
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes",
-    b"PK\x03\x04": "a zip archive, as PyTorch and Keras 3 write",
-    b"\x80": "a pickle",
+    b"PK\x03\x04": "a zip archive, of neither PyTorch nor Keras 3",
     b"\x93NUMPY": "a NumPy array",
     b"\x08": "a protocol buffer, as ONNX and TensorFlow graphs are",
 }
