@@ -1,4 +1,5 @@
-"""What the pages say is what the commands print: every console and python block is run, in order, in an empty folder.
+"""What the pages say is what the commands print: every console and python block is run, in order, in an empty folder
+but for `tests`, which is the repository's.
 
 - ```console: lines that begin with `$ ` are run, the lines below are their output. A line `...` stands for any lines,
   `...` within a line for any text. `make demo` is run as its recipe.
@@ -151,6 +152,13 @@ def _environment():
     }
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """An empty folder, from which the files of the repository's tests can be reached as from its root."""
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    return tmp_path
+
+
 def page_blocks(page):
     return blocks(page.read_text(encoding="utf-8"))
 
@@ -160,17 +168,17 @@ def name(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_the_page_says_what_the_commands_print(page, tmp_path):
+def test_the_page_says_what_the_commands_print(page, folder):
     for block in page_blocks(page):
         if not block.slow:
-            check(block, tmp_path)
+            check(block, folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.slow for b in page_blocks(page))], ids=name)
-def test_the_page_says_what_the_slow_commands_print(page, tmp_path):
+def test_the_page_says_what_the_slow_commands_print(page, folder):
     for block in page_blocks(page):
-        check(block, tmp_path)
+        check(block, folder)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -110,11 +111,11 @@ def _settings(
 
 
 def _progress() -> Callable[[str], None]:
-    """Announce steps on the standard error once the command has taken more than two seconds."""
+    """Announce steps to a terminal once the command has taken more than two seconds."""
     started = time.monotonic()
 
     def tell(step: str) -> None:
-        if time.monotonic() - started > QUIET:
+        if sys.stderr.isatty() and time.monotonic() - started > QUIET:
             typer.echo(f"{step} ...", err=True)
 
     return tell

@@ -85,6 +85,7 @@ def test_tensorflow_builds_the_cells_and_gives_their_outputs(name, tmp_path):
     ("layer", "layout", "lacks"),
     [
         (gru_layer(0, 3, 4), "torch.nn.GRU", "applies the reset before"),
+        (lstm_layer(0, 3, 4, reverse=True), "torch.nn.LSTM", "reads backwards alone"),
         (lstm_layer(0, 3, 4, input_clip=2.0), "onnx.LSTM", "cannot hold input_clip=2"),
         (
             replace(lstm_layer(0, 3, 4), b_h=None, activations=Activations(gate="hard_sigmoid")),

@@ -25,6 +25,8 @@ def arranged(model: Model) -> tuple[dict[str, Array], tuple[str, ...]]:
     tensors: dict[str, Array] = {}
     folded: list[str] = []
     for k, layer in enumerate(model.cells):
+        if [cell.reverse for cell in layer] not in ([False], [False, True]):
+            raise InputError(f"tf1: {layer[0].name} reads backwards alone; TensorFlow does so only beside forwards")
         for cell, parameters in zip(layer, model.layers[k], strict=True):
             scope = scope_of(model, k, cell)
             encoding = encode(parameters, row_of(cell))
@@ -101,7 +103,7 @@ def _layers(model: Model, start: int, chain: tuple[tuple[Cell, ...], ...], x: st
         lines = ['with tf.variable_scope("stack_bidirectional_rnn"):', f"    outputs = {x}"]
         for k, pair in enumerate(cells):
             if len(pair) != 2:
-                raise InputError("tf1: no class of TensorFlow reads one direction above two, or backwards alone")
+                raise InputError("tf1: no function of TensorFlow stacks one direction upon two")
             lines += [
                 f'    with tf.variable_scope("cell_{k}"):',
                 f"        outputs, state = tf.nn.bidirectional_dynamic_rnn({pair[0]}, {pair[1]}, outputs, "
