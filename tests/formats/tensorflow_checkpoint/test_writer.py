@@ -45,19 +45,21 @@ def test_the_names_are_those_of_tensorflow(name):
     assert NAMES[name] in arranged(MODELS[name])[0]
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "gru"])
+@pytest.mark.parametrize("name", MODELS)
 def test_what_was_written_is_read_back_bit_for_bit(name, tmp_path):
     model = MODELS[name]
     write_model(model, tmp_path / "m.ckpt")
     first = model.cells[0][0]
-    settings = {"forget_bias": first.forget_bias, "activations": first.activations}
+    settings = {"activations": first.activations}
+    if first.kind == "lstm":
+        settings["forget_bias"] = first.forget_bias
     if first.cell_clip is not None:
         settings |= {"cell_clip": first.cell_clip, "projection_clip": first.projection_clip}
     back = quadgate.load(tmp_path / "m.ckpt", **settings)
     for ours, theirs in zip(model.layers, back.layers, strict=True):
         for one, other in zip(ours, theirs, strict=True):
             for array in ("w_x", "w_h", "b_x", "peepholes", "projection"):
-                if getattr(one, array) is not None:
+                if getattr(one, array, None) is not None:
                     assert getattr(one, array).tobytes() == getattr(other, array).tobytes()
     x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("f4")
     assert model.run(x, output="outputs")[0].tobytes() == back.run(x, output="outputs")[0].tobytes()
