@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quadgate import cell, data, explain, formats, kernels, layouts, model, modules, proof, training
     from quadgate.formats import load, save
     from quadgate.model import Model
-    from quadgate.modules import rnn
+    from quadgate.modules import accelerate, rnn
     from quadgate.modules.operator import lstm
     from quadgate.proof import convert, verify
 
@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Model",
+    "accelerate",
     "cell",
     "convert",
     "data",
@@ -45,6 +46,7 @@ _NAMES = {
     "load": "formats",
     "save": "formats",
     "rnn": "modules",
+    "accelerate": "modules",
     "lstm": "modules.operator",
     "convert": "proof",
     "verify": "proof",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import layer_norm
+from torch.utils._pytree import tree_map
 
 from quadgate.cell.batch import checked_lengths
 from quadgate.errors import InputError, suggest
@@ -64,44 +66,102 @@ def lstm_sequence(
     Returns:
         The outputs `[N, T, P]`, zero past the end of a case, and the state `(c, h)` after its last step.
     """
-    c, h = state
+
+    def project(x: Tensor) -> Tensor:
+        # The input's share of all steps is one large product; [x, h] @ kernel is the sum of the two shares.
+        z = x @ weights.w_x
+        for bias in (weights.b_x, weights.b_h):
+            z = z if bias is None else z + bias
+        return z
+
+    def step(z_x: Tensor, state: State) -> tuple[Tensor, State]:
+        c, h = state
+        h, c = gates(z_x + h @ weights.w_h, c, cell, weights.peepholes)
+        if weights.projection is not None:
+            h = limited(h @ weights.projection, cell.projection_clip)
+        return h, (c, h)
+
+    outputs, final = over_steps(step, x, lengths, state, reverse, project)
+    return (outputs if x.shape[1] else x.new_zeros(*x.shape[:2], state[1].shape[1])), final
+
+
+def over_steps(
+    step: Callable[[Tensor, Any], tuple[Tensor, Any]],
+    x: Tensor,
+    lengths: Tensor | None,
+    state: Any,
+    reverse: bool = False,
+    project: Callable[[Tensor], Tensor] = lambda x: x,
+) -> tuple[Tensor, Any]:
+    """Run a function of one step over a batch of sequences of unequal length.
+
+    Args:
+        step: takes the input of one step and the state to an output and the next state.
+        x: `[N, T, C]`.
+        lengths: `[N]`, as `lengths_tensor` gives it; None where all have T.
+        state: the starting state: tensors `[N, ...]` in tuples, lists or dicts.
+        reverse: whether each case is read from its own last step to its first.
+        project: what to do to x, in all steps at once, before the first step; its padding is zero by then.
+
+    Returns:
+        The outputs `[N, T, ...]`, zero past the end of a case, and the state after its last step.
+    """
     T = x.shape[1]
     order = valid = None
     if lengths is not None:
         forward = torch.arange(T, device=x.device)
-        valid = (forward < lengths[:, None])[:, :, None]
+        valid = forward < lengths[:, None]
         # Zeroed before any arithmetic: 0 * NaN is NaN, in the way back too.
-        x = torch.where(valid, x, 0.0)
+        x = torch.where(valid[:, :, None], x, 0.0)
         if reverse:
-            order = torch.where(valid[:, :, 0], lengths[:, None] - 1 - forward, forward)[:, :, None]
+            order = torch.where(valid, lengths[:, None] - 1 - forward, forward)[:, :, None]
             x = torch.take_along_dim(x, order, dim=1)
     elif reverse:
         x = x.flip(1)
 
     outputs = []
-    # The input's share of all steps is one large product; [x, h] @ kernel is the sum of the two shares.
-    z = x @ weights.w_x
-    for bias in (weights.b_x, weights.b_h):
-        z = z if bias is None else z + bias
-    for t, z_x in enumerate(z.unbind(1)):
-        h_next, c_next = gates(z_x + h @ weights.w_h, c, cell, weights.peepholes)
-        if weights.projection is not None:
-            h_next = _limited(h_next @ weights.projection, cell.projection_clip)
-        c = c_next if valid is None else torch.where(valid[:, t], c_next, c)
-        h = h_next if valid is None else torch.where(valid[:, t], h_next, h)
-        outputs.append(h)
-    stacked = torch.stack(outputs, 1) if outputs else x.new_zeros(*x.shape[:2], h.shape[1])
+    for t, x_t in enumerate(project(x).unbind(1)):
+        output, after = step(x_t, state)
+        state = after if valid is None else _carried(valid[:, t], after, state)
+        outputs.append(output)
+    stacked = torch.stack(outputs, 1) if outputs else x
 
     if valid is not None:
-        stacked = torch.where(valid, stacked, 0.0)
+        stacked = torch.where(valid[:, :, None], stacked, 0.0)
     if order is not None:
         stacked = torch.take_along_dim(stacked, order, dim=1)
     elif reverse:
         stacked = stacked.flip(1)
-    return stacked, (c, h)
+    return stacked, state
 
 
-def gates(z: Tensor, c: Tensor, cell: Cell, peepholes: Tensor | None = None) -> State:
+def _carried(alive: Tensor, after: Any, before: Any) -> Any:
+    """A case that has ended keeps its state."""
+    return tree_map(lambda new, old: torch.where(alive.view(-1, *(1,) * (new.ndim - 1)), new, old), after, before)
+
+
+class Normalised(NamedTuple):
+    """Layer normalisation within a cell, as in TensorFlow 1's `LayerNormBasicLSTMCell`.
+
+    Each pre-activation and the new cell state are brought to mean 0 and variance 1 over the units, then to a gain and a
+    shift of their own (Ba, Kiros and Hinton, 2016).
+
+    Attributes:
+        gain: `[5, H]` for i, j, f, o and c.
+        shift: the same.
+        epsilon: added to the variance.
+    """
+
+    gain: Tensor
+    shift: Tensor
+    epsilon: float = 1e-5
+
+    def of(self, values: Tensor, place: int) -> Tensor:
+        """Normalise `[N, H]` with the gain and the shift of one place."""
+        return layer_norm(values, values.shape[-1:], self.gain[place], self.shift[place], self.epsilon)
+
+
+def gates(z: Tensor, c: Tensor, cell: Cell, peepholes: Tensor | None = None, norm: Normalised | None = None) -> State:
     """Turn `z = [x, h] @ kernel + bias` and the cell state into the next h, before any projection, and c.
 
         i, j, f, o = the quarters of z
@@ -113,21 +173,26 @@ def gates(z: Tensor, c: Tensor, cell: Cell, peepholes: Tensor | None = None) -> 
         c: `[N, H]`.
         cell: the functions and the limits.
         peepholes: `p_i, p_f, p_o` in one vector `[3H]`, or None.
+        norm: how i, j, f, o and c' are normalised, or None.
     """
     gate = ACTIVATIONS[cell.gate]
     i, j, f, o = z.chunk(4, dim=-1)
+    if norm is not None:
+        i, j, f, o = (norm.of(one, place) for place, one in enumerate((i, j, f, o)))
     f = f + cell.forget_bias
     p_o = None
     if peepholes is not None:
         p_i, p_f, p_o = peepholes.chunk(3)
         i, f = i + p_i * c, f + p_f * c
-    i, j, f = (_limited(one, cell.input_clip) for one in (i, j, f))
-    c = _limited(c * gate(f) + gate(i) * ACTIVATIONS[cell.cell](j), cell.cell_clip)
+    i, j, f = (limited(one, cell.input_clip) for one in (i, j, f))
+    c = limited(c * gate(f) + gate(i) * ACTIVATIONS[cell.cell](j), cell.cell_clip)
+    c = c if norm is None else norm.of(c, 4)
     o = o if p_o is None else o + p_o * c
-    return ACTIVATIONS[cell.output](c) * gate(_limited(o, cell.input_clip)), c
+    return ACTIVATIONS[cell.output](c) * gate(limited(o, cell.input_clip)), c
 
 
-def _limited(values: Tensor, clip: float | None) -> Tensor:
+def limited(values: Tensor, clip: float | None) -> Tensor:
+    """Clip the values to plus and minus `clip`, where there is one."""
     return values if clip is None else values.clamp(-clip, clip)
 
 

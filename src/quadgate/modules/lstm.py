@@ -1,0 +1,306 @@
+"""`LSTM` and `LSTMCell`: PyTorch's own classes, run by quadgate, with the options that PyTorch's lack.
+
+They inherit from what `torch.nn.LSTM` and `torch.nn.LSTMCell` inherit from: the constructor, the parameters with their
+names, shapes and initial values, the state dict and the checks of the input, so only what is computed is new. `LSTM` is
+no `torch.nn.LSTM` itself, because `torch.compile` refuses to look into one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
+
+from quadgate.cell import Activations
+from quadgate.errors import InputError
+from quadgate.modules.operator import lstm
+from quadgate.modules.placement import Weights, normal
+from quadgate.modules.sequence import (
+    Cell,
+    Lengths,
+    Normalised,
+    State,
+    check_activation,
+    gates,
+    lengths_tensor,
+    limited,
+    over_steps,
+)
+from quadgate.modules.stack import described_options, kernels_take, run_stack
+
+_TORCH_FORWARD: Any = nn.LSTM.forward
+
+
+class LSTM(nn.RNNBase):
+    """`torch.nn.LSTM` on quadgate's kernels: the same parameters, arguments and results, and more options.
+
+    The arguments up to `dtype` are those of `torch.nn.LSTM`. Those that follow change the cell as it stands in
+    `quadgate.lstm`; with their defaults the layer computes what PyTorch's does.
+
+    Args:
+        *args: as `torch.nn.LSTM`.
+        forget_bias: added to f while running.
+        activations: the functions of the cell.
+        peepholes: whether the gates see the cell state, by weights `weight_ch_l{k} [3, H]` for i, f and o.
+        cell_clip: limit of the cell state.
+        projection_clip: limit of the projected h.
+        layer_norm: whether each pre-activation and the shown cell state are normalised over the units, with
+            `weight_ln_l{k}` and `bias_ln_l{k}`, both `[5, H]` for i, j, f, o, c (Ba, Kiros and Hinton, 2016).
+        zoneout: the shares of the cell state and of h that keep their value from the step before, in training at
+            random, in evaluation on average (Krueger and others, 2016); one number for both, or two.
+        recurrent_dropout: the share of h that is dropped where it is fed back, by one mask for the whole sequence (Gal
+            and Ghahramani, 2016).
+        **kwargs: as `torch.nn.LSTM`.
+
+    The last three, and `cells`, run step by step as operations of PyTorch's own: correct, and not faster than PyTorch.
+
+    Raises:
+        InputError: an option outside its range.
+
+    >>> layer = LSTM(12, 64, batch_first=True, bidirectional=True)
+    >>> layer.load_state_dict(nn.LSTM(12, 64, batch_first=True, bidirectional=True).state_dict())
+    <All keys matched successfully>
+    >>> outputs, (h, c) = layer(torch.zeros(2, 7, 12), lengths=[7, 3])
+    >>> tuple(outputs.shape), tuple(h.shape), bool(outputs[1, 3:].any())
+    ((2, 7, 128), (2, 2, 64), False)
+    """
+
+    # On the class, so that a torch.nn.LSTM whose class is exchanged for this one has them too.
+    forget_bias = 0.0
+    activations = Activations()
+    peepholes = False
+    cell_clip: float | None = None
+    projection_clip: float | None = None
+    layer_norm = False
+    zoneout: tuple[float, float] = (0.0, 0.0)
+    recurrent_dropout = 0.0
+
+    check_forward_args = nn.LSTM.check_forward_args  # type: ignore[assignment]
+    get_expected_cell_size = nn.LSTM.get_expected_cell_size
+    permute_hidden = nn.LSTM.permute_hidden  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        *args: Any,
+        forget_bias: float = 0.0,
+        activations: Activations | None = None,
+        peepholes: bool = False,
+        cell_clip: float | None = None,
+        projection_clip: float | None = None,
+        layer_norm: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__("LSTM", *args, **kwargs)
+        self.forget_bias, self.activations = forget_bias, activations or Activations()
+        self.peepholes, self.layer_norm = peepholes, layer_norm
+        self.cell_clip, self.projection_clip = cell_clip, projection_clip
+        self.zoneout = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
+        self.recurrent_dropout = recurrent_dropout
+        for place in ("gate", "cell", "output"):
+            check_activation(getattr(self.activations, place), f"activations.{place}")
+        for name, share in (("zoneout", max(self.zoneout)), ("recurrent_dropout", recurrent_dropout)):
+            if not 0 <= share < 1:
+                raise InputError(f"{name}: found {share}, expected a share from 0 up to, not including, 1")
+        H, like = self.hidden_size, next(self.parameters()).detach()
+        for suffix in self._suffixes():
+            if peepholes:
+                self._add(f"weight_ch{suffix}", like.new_empty(3, H).uniform_(-(H**-0.5), H**-0.5))
+            if layer_norm:
+                self._add(f"weight_ln{suffix}", like.new_ones(5, H))
+                self._add(f"bias_ln{suffix}", like.new_zeros(5, H))
+
+    def _add(self, name: str, value: Tensor) -> None:
+        self.register_parameter(name, nn.Parameter(value))
+
+    def _suffixes(self) -> list[str]:
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        return [f"_l{layer}{direction}" for layer in range(self.num_layers) for direction in directions]
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 (PyTorch's name)
+        hx: State | None = None,
+        lengths: Lengths | None = None,
+        cells: bool = False,
+    ) -> Any:
+        """Run over `input [T, N, C]`, `[N, T, C]` with `batch_first`, `[T, C]`, or a PackedSequence.
+
+        Args:
+            input: the sequences.
+            hx: the starting `(h [L*D, N, P], c [L*D, N, H])`; zero where there is none.
+            lengths: `[N]`, the number of steps of each case; past it the outputs are zero, and nothing is read.
+            cells: whether the cell states of the top layer at every step, arranged as the outputs, are returned too.
+
+        Returns:
+            The outputs, and the final `(h, c)`, as `torch.nn.LSTM` does; with `cells`, then the cell states.
+
+        Raises:
+            RuntimeError, ValueError: as `torch.nn.LSTM`.
+            InputError: lengths that do not fit, or that are given beside a PackedSequence.
+        """
+        if not kernels_take(input) and self._is_plain and lengths is None and not cells:
+            return _TORCH_FORWARD(self, input, hx)
+        return run_stack(self, self._layer, input, hx, lengths, cells)
+
+    @property
+    def _is_plain(self) -> bool:
+        return all(getattr(self, name) == getattr(LSTM, name) for name in _OPTIONS)
+
+    def _layer(
+        self, suffix: str, x: Tensor, lengths: Tensor | None, state: State, reverse: bool, cells: bool
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """Run one layer in one direction over `x [T, N, C]`."""
+        h, c = state
+        weights = Weights(
+            kernel=getattr(self, f"weight_ih{suffix}"),
+            recurrent_kernel=getattr(self, f"weight_hh{suffix}"),
+            bias=getattr(self, f"bias_ih{suffix}") if self.bias else None,
+            recurrent_bias=getattr(self, f"bias_hh{suffix}") if self.bias else None,
+            peepholes=getattr(self, f"weight_ch{suffix}") if self.peepholes else None,
+            projection=getattr(self, f"weight_hr{suffix}") if self.proj_size else None,
+        )
+        if cells or self.layer_norm or any(self.zoneout) or (self.recurrent_dropout and self.training):
+            return self._by_step(suffix, weights, x, lengths, (c, h), reverse)
+        outputs, (c, h) = lstm(
+            x,
+            **weights._asdict(),
+            state=(c, h),
+            lengths=lengths,
+            layout="torch.nn.LSTM",
+            forget_bias=self.forget_bias,
+            activations=self.activations,
+            cell_clip=self.cell_clip,
+            projection_clip=self.projection_clip,
+            reverse=reverse,
+            time_major=True,
+        )
+        return outputs, (h, c), None
+
+    def _by_step(
+        self, suffix: str, weights: Weights, x: Tensor, lengths: Tensor | None, state: State, reverse: bool
+    ) -> tuple[Tensor, State, Tensor | None]:
+        cell, matrices = _cell_of(self), normal("torch.nn.LSTM", weights)
+        norm = None
+        if self.layer_norm:
+            norm = Normalised(getattr(self, f"weight_ln{suffix}"), getattr(self, f"bias_ln{suffix}"))
+        fed_back = torch.ones_like(state[1])
+        if self.training:
+            fed_back = functional.dropout(fed_back, self.recurrent_dropout)
+
+        def project(x: Tensor) -> Tensor:
+            z = x @ matrices.w_x
+            for bias in (matrices.b_x, matrices.b_h):
+                z = z if bias is None else z + bias
+            return z
+
+        def step(z_x: Tensor, state: State) -> tuple[Tensor, State]:
+            c_before, h_before = state
+            z = z_x + (h_before * fed_back) @ matrices.w_h
+            h, c = gates(z, c_before, cell, matrices.peepholes, norm)
+            if matrices.projection is not None:
+                h = limited(h @ matrices.projection, cell.projection_clip)
+            c, h = (
+                _zoned(new, old, share, self.training)
+                for new, old, share in zip((c, h), (c_before, h_before), self.zoneout, strict=True)
+            )
+            return torch.cat([h, c], 1), (c, h)
+
+        both, (c, h) = over_steps(
+            step, x.transpose(0, 1), lengths_tensor(lengths, x.transpose(0, 1)), state, reverse, project
+        )
+        outputs, cells = both.transpose(0, 1).split([h.shape[1], c.shape[1]], dim=2)
+        return outputs, (h, c), cells
+
+    def extra_repr(self) -> str:
+        """Say the sizes as PyTorch does, then the options that are not its own."""
+        return super().extra_repr() + described_options(self, _OPTIONS)
+
+
+class LSTMCell(nn.LSTMCell):
+    """`torch.nn.LSTMCell` with the options of the cell: the same parameters, arguments and results.
+
+    One step is not worth packing the weights for a kernel: this is PyTorch's own step, and with options that it has
+    not, a few operations more. `LSTM` runs sequences, `quadgate.load(...).stream()` frozen models step by step.
+
+    Args:
+        *args: as `torch.nn.LSTMCell`.
+        forget_bias: added to f.
+        activations: the functions of the cell.
+        cell_clip: limit of the cell state.
+        **kwargs: as `torch.nn.LSTMCell`.
+
+    >>> h, c = LSTMCell(12, 64, forget_bias=1.0)(torch.zeros(4, 12))
+    >>> tuple(h.shape), tuple(c.shape)
+    ((4, 64), (4, 64))
+    """
+
+    forget_bias = 0.0
+    activations = Activations()
+    cell_clip: float | None = None
+    _plain = True
+
+    def __init__(
+        self,
+        *args: Any,
+        forget_bias: float = 0.0,
+        activations: Activations | None = None,
+        cell_clip: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.forget_bias, self.activations, self.cell_clip = forget_bias, activations or Activations(), cell_clip
+        for place in ("gate", "cell", "output"):
+            check_activation(getattr(self.activations, place), f"activations.{place}")
+        self._plain = not forget_bias and self.activations == Activations() and cell_clip is None
+
+    def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (PyTorch's name)
+        """Take `input [N, C]` or `[C]` and `(h, c)` to the next `(h, c)`, as `torch.nn.LSTMCell` does."""
+        if self._plain or input.dim() not in (1, 2):
+            return super().forward(input, hx)
+        batched = input.dim() == 2
+        x = input if batched else input[None]
+        h, c = hx or (x.new_zeros(len(x), self.hidden_size),) * 2
+        h, c = (h, c) if batched or hx is None else (h[None], c[None])
+        weights = normal("torch.nn.LSTM", Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh))
+        z = x @ weights.w_x + h @ weights.w_h
+        if weights.b_x is not None and weights.b_h is not None:
+            z = z + weights.b_x + weights.b_h
+        h, c = gates(z, c, Cell(self.forget_bias, *_names(self.activations), cell_clip=self.cell_clip))
+        return (h, c) if batched else (h[0], c[0])
+
+    def extra_repr(self) -> str:
+        """Say the sizes as PyTorch does, then the options that are not its own."""
+        return super().extra_repr() + described_options(self, ("forget_bias", "activations", "cell_clip"))
+
+
+_OPTIONS = (
+    "forget_bias",
+    "activations",
+    "peepholes",
+    "cell_clip",
+    "projection_clip",
+    "layer_norm",
+    "zoneout",
+    "recurrent_dropout",
+)
+
+
+def _names(activations: Activations) -> tuple[str, str, str]:
+    return activations.gate, activations.cell, activations.output
+
+
+def _cell_of(layer: LSTM) -> Cell:
+    return Cell(layer.forget_bias, *_names(layer.activations), None, layer.cell_clip, layer.projection_clip)
+
+
+def _zoned(new: Tensor, old: Tensor, share: float, training: bool) -> Tensor:
+    if not share:
+        return new
+    if not training:
+        return share * old + (1 - share) * new
+    return torch.where(torch.rand_like(new) < share, old, new)
