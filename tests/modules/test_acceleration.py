@@ -188,9 +188,7 @@ def test_nothing_but_the_class_changes():
     assert torch.equal(weight, state["lstm.weight_hh_l0"])
 
 
-@pytest.mark.parametrize(
-    "remake", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), lambda model: model]
-)
+@pytest.mark.parametrize("remake", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)), lambda one: one])
 def test_undo(remake):
     model = nn.ModuleList([nn.LSTM(3, 4), LSTM(3, 4), nn.LSTMCell(3, 4)])
     quadgate.accelerate(model)
