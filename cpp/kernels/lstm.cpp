@@ -45,6 +45,9 @@ void Lstm<Real>::forward(const LstmForward<Real>& call, int threads) const {
   if (call.cases == 0) return;
   const auto& [cell, kernels, weights] = *packed_;
   const Tiles tiles = call.saved ? training_tiles(call.cases) : tiles_for(call.cases, threads);
+  if (call.saved) {
+    advise_large_pages(call.saved, call.cases * kernels.saved_size(cell, call.steps, call.recompute_every));
+  }
   parallel_for(threads, tiles.count, [&](std::size_t tile) {
     const DefaultFloatMode mode;
     const Buffer<Real> scratch(kernels.forward_scratch(cell, tiles[tile].count));

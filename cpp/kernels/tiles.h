@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "kernels.h"
 
 namespace quadgate {
@@ -24,6 +28,18 @@ class Buffer {
   static constexpr std::align_val_t kLine{64};
   Real* data_;
 };
+
+// Asks for large pages under memory that is about to be written for the first time: a training step saves tens of
+// megabytes, and the system would stop it at every 4 KB of them. A hint: where it fails, nothing is lost.
+template <class Real>
+void advise_large_pages([[maybe_unused]] Real* data, [[maybe_unused]] std::size_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr std::uintptr_t kPage = 1 << 21;
+  const auto begin = reinterpret_cast<std::uintptr_t>(data), end = begin + size * sizeof(Real);
+  const std::uintptr_t first = (begin + kPage - 1) / kPage * kPage, last = end / kPage * kPage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+}
 
 // `count` tiles of N cases, as even as can be.
 struct Tiles {
