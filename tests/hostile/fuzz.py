@@ -1,0 +1,240 @@
+"""Fuzzes the readers that are quadgate's own. `python tests/hostile/fuzz.py TARGET SECONDS` needs atheris.
+
+Whatever the bytes, a file is loaded or refused in one line that names it, within a second of processor time. An input
+that is not, atheris keeps as `crash-*`: put it into `corpus/TARGET`, which `test_fuzz.py` reads again for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import quadgate
+from checkpoint_files import block, block_body, cell_arrays, finish, varint, write_bundle, write_single_file
+from quadgate.errors import FileFormatError, InputError
+from quadgate.formats.keras_layers import KerasLayer, build_keras
+
+CORPUS = Path(__file__).with_name("corpus")
+GOLDEN = Path(__file__).parents[1] / "golden" / "oracle"
+SECONDS = 1.0
+SLICED = {"sliced": np.ones((7, 3), np.float32)}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is fuzzed: files that are whole, and how changed bytes reach the reader."""
+
+    seeds: Callable[[Path], list[bytes]]
+    read: Callable[[bytes, Path], None]
+
+
+def load(name: str) -> Callable[[bytes, Path], None]:
+    """Write the bytes under that name, load the model and read all its numbers."""
+
+    def read(data: bytes, folder: Path) -> None:
+        path = folder / name
+        path.write_bytes(data)
+        model = quadgate.load(folder / name.removesuffix(".index").removesuffix(".meta"))
+        for variable in model.variables:
+            _ = model.variables[variable]
+        str(model.summary())
+
+    return read
+
+
+def whole_checkpoint(folder: Path) -> None:
+    if not (folder / "x.data-00000-of-00001").exists():
+        write_bundle(folder / "x", cell_arrays() | SLICED, rows_per_slice={"sliced": 2})
+
+
+def read_index(data: bytes, folder: Path) -> None:
+    whole_checkpoint(folder)
+    load("x.index")(data, folder)
+
+
+def read_block(data: bytes, folder: Path) -> None:
+    """Read the bytes as the one block of a checkpoint's index, its checksum right."""
+    whole_checkpoint(folder)
+    packing, body = data[:1] == b"\1", data[1:]
+    load("x.index")(finish(block(body, int(packing)), [(b"z", varint(0) + varint(len(body)))]), folder)
+
+
+def read_graph(data: bytes, folder: Path) -> None:
+    if not (folder / "x.index").exists():
+        write_bundle(folder / "x", cell_arrays())
+    load("x.meta")(data, folder)
+
+
+def read_settings(data: bytes, folder: Path) -> None:
+    """Read the bytes as the settings of a Keras model of two layers."""
+    config = json.loads(data.decode("utf-8", "replace"))
+    layers = []
+    for name, kind, sizes in (("bidirectional/forward_a", "Bidirectional", (3, 5)), ("b", "RNN", (5, 5))):
+        shapes = {"kernel": (sizes[0], 20), "recurrent_kernel": (5, 20), "bias": (20,)}
+        arrays = {role: np.ones(shape, np.float32) for role, shape in shapes.items()}
+        given = config if isinstance(config, dict) else {}
+        layers.append(KerasLayer(name, kind, arrays, {role: f"{name}/{role}" for role in arrays}, given))
+    build_keras(layers, config, "2.2.4", folder / "x", {})
+
+
+def index_seeds(folder: Path) -> list[bytes]:
+    write_bundle(folder / "a", cell_arrays())
+    write_bundle(folder / "b", cell_arrays() | SLICED, rows_per_slice={"sliced": 2}, snappy=True)
+    return [(folder / f"{name}.index").read_bytes() for name in "ab"]
+
+
+def block_seeds(folder: Path) -> list[bytes]:
+    """The blocks of an index as they are and as they would be packed."""
+    from checkpoint_files import entry, header, snappy_literals
+
+    items = [(b"", header())]
+    for name, array in sorted(cell_arrays().items()):
+        items.append((name.encode(), entry(1, array.shape, array.tobytes(), 160 if name.endswith("bias") else 0)))
+    body = block_body(items)
+    return [b"\0" + body, b"\1" + snappy_literals(body)]
+
+
+def single_file_seeds(folder: Path) -> list[bytes]:
+    write_single_file(folder / "a", cell_arrays() | {"half": np.ones(3, np.float16), "steps": np.array(7)})
+    return [(folder / "a").read_bytes()]
+
+
+def graph_seeds(folder: Path) -> list[bytes]:
+    return [(GOLDEN / "basic_forget0" / "model.ckpt.meta").read_bytes()]
+
+
+def torch_arrays() -> dict[str, np.ndarray]:
+    shapes = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2), "bias_ih_l0": (8,), "bias_hh_l0": (8,)}
+    return {f"rnn.{name}": np.ones(shape, np.float32) for name, shape in shapes.items()}
+
+
+def pickle_seeds(folder: Path) -> list[bytes]:
+    return [pickle.dumps(torch_arrays(), protocol=protocol) for protocol in (2, 4)]
+
+
+def torch_seeds(zipped: bool) -> Callable[[Path], list[bytes]]:
+    def seeds(folder: Path) -> list[bytes]:
+        import torch
+
+        state = {name: torch.from_numpy(array) for name, array in torch_arrays().items()}
+        torch.save({"state_dict": state, "epoch": 3}, folder / "a.pt", _use_new_zipfile_serialization=zipped)
+        return [(folder / "a.pt").read_bytes()]
+
+    return seeds
+
+
+def safetensors_seeds(folder: Path) -> list[bytes]:
+    from safetensors.numpy import save
+
+    return [save(torch_arrays())]
+
+
+def settings_seeds(folder: Path) -> list[bytes]:
+    cell = {"class_name": "LSTMCell", "config": {"units": 5, "activation": "tanh", "recurrent_activation": "sigmoid"}}
+    inner = {
+        "name": "b",
+        "cell": {"class_name": "StackedRNNCells", "config": {"cells": [cell, cell]}},
+        "merge_mode": "sum",
+    }
+    layers = [
+        {"class_name": "Bidirectional", "config": {"name": "bidirectional", "layer": cell, "backward_layer": cell}},
+        {"class_name": "RNN", "config": inner, "inbound_nodes": [[["bidirectional", 0, 0, {}]]]},
+    ]
+    whole = {"class_name": "Functional", "config": {"layers": layers}, **inner}
+    return [
+        json.dumps(whole).encode(),
+        json.dumps({"class_name": "Sequential", "config": layers, **cell["config"]}).encode(),
+    ]
+
+
+TARGETS = {
+    "checkpoint-index": Target(index_seeds, read_index),
+    "checkpoint-block": Target(block_seeds, read_block),
+    "checkpoint-graph": Target(graph_seeds, read_graph),
+    "checkpoint-1": Target(single_file_seeds, load("one.ckpt")),
+    "pickle": Target(pickle_seeds, load("a.pkl")),
+    "torch-zip": Target(torch_seeds(zipped=True), load("a.pt")),
+    "torch-pickle": Target(torch_seeds(zipped=False), load("a.pt")),
+    "safetensors": Target(safetensors_seeds, load("a.safetensors")),
+    "keras-settings": Target(settings_seeds, read_settings),
+}
+
+
+def check(target: Target, data: bytes, folder: Path) -> None:
+    """Read the bytes: they are loaded or refused in one line, and quickly; anything else is raised."""
+    start = time.process_time()
+    try:
+        target.read(data, folder)
+    except (FileFormatError, InputError) as error:
+        text = str(error)
+        assert "\n" not in text, text
+        assert str(folder) in text, text
+    except (json.JSONDecodeError, RecursionError):
+        assert target is TARGETS["keras-settings"]  # its reader is handed what is already parsed
+    spent = time.process_time() - start
+    assert spent < SECONDS, f"took {spent:.1f} s"
+
+
+def inputs(name: str, folder: Path, changes: int) -> Iterator[bytes]:
+    """Yield the whole files, the kept corpus, and changed ones, the same at every run."""
+    seeds = TARGETS[name].seeds(folder)
+    yield from seeds
+    kept = sorted((CORPUS / name).glob("*")) if (CORPUS / name).is_dir() else []
+    yield from (path.read_bytes() for path in kept)
+    random_numbers = random.Random(name)  # noqa: S311
+    for _ in range(changes):
+        yield changed(bytearray(random_numbers.choice(seeds)), random_numbers)
+
+
+def changed(data: bytearray, random_numbers: random.Random) -> bytes:
+    """Flip, cut, repeat and overwrite some places."""
+    for _ in range(random_numbers.choice((1, 1, 2, 5))):
+        if not data:
+            break
+        at = random_numbers.randrange(len(data))
+        kind = random_numbers.randrange(5)
+        if kind == 0:
+            data[at] ^= 1 << random_numbers.randrange(8)
+        elif kind == 1:
+            data[at] = random_numbers.choice((0, 1, 0x7F, 0x80, 0xFF))
+        elif kind == 2:
+            del data[at : at + random_numbers.choice((1, 4, len(data)))]
+        elif kind == 3:
+            data[at:at] = data[at : at + random_numbers.randrange(40)]
+        else:
+            data[at : at + 8] = random_numbers.choice((b"\xff" * 8, b"\0" * 8, (1 << 62).to_bytes(8, "little")))
+    return bytes(data)
+
+
+def main() -> None:
+    import atheris
+
+    name, seconds = sys.argv[1], sys.argv[2]
+    with tempfile.TemporaryDirectory() as place:
+        folder, corpus = Path(place), CORPUS / name
+        corpus.mkdir(parents=True, exist_ok=True)
+        started = folder / "seeds"
+        started.mkdir()
+        for number, seed in enumerate(TARGETS[name].seeds(folder)):
+            (started / str(number)).write_bytes(seed)
+        atheris.instrument_all()
+        atheris.Setup(
+            [sys.argv[0], f"-max_total_time={seconds}", "-rss_limit_mb=600", str(corpus), str(started)],
+            lambda data: check(TARGETS[name], data, folder),
+        )
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
