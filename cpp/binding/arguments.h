@@ -36,7 +36,7 @@ class Arguments {
     if (value.is_none()) return nullptr;
     auto& group = written ? written_ : read_;
     group.emplace_back(name, value, written);
-    if (written) group.back().expect_separate_elements().ask_for_large_pages();
+    if (written) group.back().expect_separate_elements();
     return &group.back();
   }
 

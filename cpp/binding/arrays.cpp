@@ -1,9 +1,5 @@
 #include "arrays.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <cstdlib>
 #include <utility>
@@ -146,16 +142,6 @@ Array::Range Array::range() const {
   const auto base = reinterpret_cast<std::uintptr_t>(data<char>());
   const auto width = static_cast<std::int64_t>(array_.itemsize());
   return {base + first * width, base + (last + 1) * width};
-}
-
-void Array::ask_for_large_pages() const {
-#if defined(__linux__)
-  constexpr std::uintptr_t kPage = 4096, kLarge = std::uintptr_t{4} << 20;
-  const auto [begin, end] = range();
-  if (end - begin < kLarge) return;
-  // It may refuse: the pages are small ones then.
-  madvise(reinterpret_cast<void*>(begin / kPage * kPage), end - begin / kPage * kPage, MADV_HUGEPAGE);
-#endif
 }
 
 bool Array::overlaps(const Array& other) const {

@@ -44,10 +44,6 @@ class Array {
   // Refuses elements that share memory: an array that is written must have one place for each.
   const Array& expect_separate_elements() const;
 
-  // Asks the operating system for large pages where the array is large: room that was just allocated is otherwise made
-  // real in steps of 4 KiB while it is written, which takes longer than the writing.
-  void ask_for_large_pages() const;
-
   template <typename T>
   T* data() const {
     return static_cast<T*>(const_cast<void*>(array_.data()));
