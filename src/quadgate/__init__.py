@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quadgate.formats import load, save
     from quadgate.model import Model
     from quadgate.modules import accelerate, rnn
+    from quadgate.modules.gru_operator import gru
     from quadgate.modules.operator import lstm
     from quadgate.proof import convert, verify
 
@@ -27,6 +28,7 @@ __all__ = [
     "data",
     "explain",
     "formats",
+    "gru",
     "kernels",
     "layouts",
     "load",
@@ -48,6 +50,7 @@ _NAMES = {
     "rnn": "modules",
     "accelerate": "modules",
     "lstm": "modules.operator",
+    "gru": "modules.gru_operator",
     "convert": "proof",
     "verify": "proof",
 }

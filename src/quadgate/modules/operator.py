@@ -18,9 +18,9 @@ from torch import Tensor, library
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
-from quadgate.kernels.choice import compiled_is_built
 from quadgate.kernels.threads import number_of_threads
 from quadgate.layouts import find
+from quadgate.modules.derivatives import differentiate_gradient
 from quadgate.modules.placement import Placement, Weights, normal, placed
 from quadgate.modules.sequence import (
     Cell,
@@ -32,17 +32,24 @@ from quadgate.modules.sequence import (
     lengths_tensor,
     lstm_sequence,
 )
+from quadgate.modules.tensors import (
+    COMPILED,
+    LIBRARY,
+    NARROW_DTYPES,
+    bare,
+    dense,
+    kernel_fits,
+    whole_numbers,
+    widened,
+)
 
-_COMPILED = compiled_is_built()
-if _COMPILED:
+if COMPILED:
     from quadgate.kernels.cpu._native import LstmFloat32, LstmFloat64
 
     _NATIVE: dict[torch.dtype, type[LstmFloat32 | LstmFloat64]] = {
         torch.float32: LstmFloat32,
         torch.float64: LstmFloat64,
     }
-
-_NARROW_DTYPES = (torch.float16, torch.bfloat16)
 
 
 def lstm(
@@ -125,13 +132,13 @@ def lstm(
     """
     weights = Weights(kernel, recurrent_kernel, bias, recurrent_bias, peepholes, projection)
     given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
-    if autocast or given in _NARROW_DTYPES:
-        x, weights = _widened(x), Weights._make(map(_widened, weights))
-        state = None if state is None else (_widened(state[0]), _widened(state[1]))
+    if autocast or given in NARROW_DTYPES:
+        x, weights = widened(x), Weights._make(map(widened, weights))
+        state = None if state is None else (widened(state[0]), widened(state[1]))
     cell = _cell(layout, forget_bias, activations, input_clip, cell_clip, projection_clip)
     c, h = state or (None, None)
 
-    if _kernel_fits(x):
+    if kernel_fits(x):
         if lengths is not None and not isinstance(lengths, Tensor):
             lengths = torch.as_tensor(lengths)
         tensors = (x, *weights, lengths, c, h)
@@ -141,13 +148,9 @@ def lstm(
         layer = _Layer._make((x, *weights, None, c, h, layout, *cell, reverse, time_major, recompute_every))
         layer.check()
         outputs, (c, h) = layer.as_loop(lengths_tensor(lengths, layer.x_by_case))
-    if given in _NARROW_DTYPES and not autocast:
+    if given in NARROW_DTYPES and not autocast:
         return outputs.to(given), (c.to(given), h.to(given))
     return outputs, (c, h)
-
-
-def _widened(tensor: Tensor | None) -> Any:
-    return tensor.float() if tensor is not None and tensor.dtype in _NARROW_DTYPES else tensor
 
 
 def _cell(layout: str, forget_bias: float | None, activations: Activations | None, *clips: float | None) -> Cell:
@@ -162,21 +165,14 @@ def _cell(layout: str, forget_bias: float | None, activations: Activations | Non
     return Cell(float(forget_bias), activations.gate, activations.cell, activations.output, *clips)
 
 
-def _kernel_fits(x: Tensor) -> bool:
-    return (
-        _COMPILED and x.device.type == "cpu" and x.dtype in _NATIVE and not torch._C._are_functorch_transforms_active()
-    )
-
-
-_LIBRARY = library.Library("quadgate", "DEF")
 _LAYER = (
     "Tensor x, Tensor kernel, Tensor? recurrent_kernel, Tensor? bias, Tensor? recurrent_bias, Tensor? peepholes, "
     "Tensor? projection, Tensor? lengths, Tensor? c, Tensor? h, str layout, float forget_bias, str gate, str cell, "
     "str output, float? input_clip, float? cell_clip, float? projection_clip, bool reverse, bool time_major, "
     "int recompute_every"
 )
-_LIBRARY.define(f"lstm({_LAYER}, bool keep) -> (Tensor outputs, Tensor c_T, Tensor h_T, Tensor kept)")
-_LIBRARY.define(
+LIBRARY.define(f"lstm({_LAYER}, bool keep) -> (Tensor outputs, Tensor c_T, Tensor h_T, Tensor kept)")
+LIBRARY.define(
     f"lstm_backward({_LAYER}, Tensor outputs, Tensor kept, Tensor? d_outputs, Tensor? d_c_T, Tensor? d_h_T, "
     "bool needs_x, bool needs_weights) -> (Tensor d_x, Tensor d_kernel, Tensor d_recurrent_kernel, Tensor d_bias, "
     "Tensor d_recurrent_bias, Tensor d_peepholes, Tensor d_projection, Tensor d_c, Tensor d_h)"
@@ -256,16 +252,11 @@ class _Layer(NamedTuple):
     def native_weights(self, weights: Weights) -> tuple[Any, ...]:
         """Return tensors of the layout in the form that the kernels take."""
         found = placed(self.layout, weights)
-        return tuple(_bare(one) for one in weights if one is not None), found.sizes, found.places
+        return tuple(bare(one) for one in weights if one is not None), found.sizes, found.places
 
     def sequences(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         """Return x, the lengths and the state in the form that the kernels take."""
-        lengths = self.lengths
-        if lengths is not None:
-            if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-                raise InputError(f"lengths: found {lengths.dtype}, expected whole numbers")
-            lengths = lengths.long()
-        return _dense(self.x_by_case), lengths, _dense(self.c), _dense(self.h)
+        return dense(self.x_by_case), whole_numbers(self.lengths), dense(self.c), dense(self.h)
 
     def as_loop(self, lengths: Tensor | None) -> Results:
         """Run as a loop of PyTorch's own operations."""
@@ -352,12 +343,12 @@ def _backward(*arguments: Any) -> tuple[Tensor, ...]:
     there = Weights._make(None if one is None else d for one, d in zip(layer.weights, d_weights, strict=True))
     layer.packed(trainable=True).backward(
         *layer.sequences(),
-        layer.by_case(_bare(outputs)),
-        _bare(kept),
+        layer.by_case(bare(outputs)),
+        bare(kept),
         layer.recompute_every,
-        None if d_outputs is None else _dense(layer.by_case(d_outputs)),
-        _dense(d_c_T),
-        _dense(d_h_T),
+        None if d_outputs is None else dense(layer.by_case(d_outputs)),
+        dense(d_c_T),
+        dense(d_h_T),
         layer.by_case(d_x) if needs_x else None,
         d_c,
         d_h,
@@ -365,19 +356,6 @@ def _backward(*arguments: Any) -> tuple[Tensor, ...]:
         number_of_threads(),
     )
     return room
-
-
-def _bare(tensor: Any) -> Any:
-    """Take the array out of autograd's hands: a tensor that requires a gradient is not given to others."""
-    return tensor.detach() if tensor is not None and tensor.requires_grad else tensor
-
-
-def _dense(tensor: Tensor | None) -> Any:
-    """The kernels take sequences of any strides but the last, and of states none."""
-    if tensor is None:
-        return None
-    dense = tensor.stride(-1) == 1 if tensor.ndim == 3 else tensor.is_contiguous()
-    return _bare(tensor if dense else tensor.contiguous())
 
 
 def _keep_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -411,45 +389,20 @@ def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # n
 
 
 def _differentiate_backward(ctx: Any, *d_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Differentiate the gradient: that of the loop of PyTorch's own operations, which is the same function."""
-    tensors, d_results = ctx.saved_tensors[:_LAYOUT], ctx.saved_tensors[_LAYOUT:]
-    layer = _Layer(*tensors, *ctx.options)
+    layer = _Layer(*ctx.saved_tensors[:_LAYOUT], *ctx.options)
     found, N = layer.placement, layer.x_by_case.shape[0]
-    # The tensors that are there and can have a gradient, and the place of each among the arguments.
-    places = [place for place, one in enumerate(tensors) if one is not None and place != _LENGTHS]
-    shapes = ((*layer.x.shape[:2], found.width), (N, found.units), (N, found.width))
-    ways_in = tuple(layer.x.new_zeros(shape) if d is None else d for d, shape in zip(d_results, shapes, strict=True))
 
-    def run(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        given: list[Any] = [*tensors, *ctx.options]
-        for place, one in zip(places, inputs, strict=True):
-            given[place] = one
-        outputs, (c, h) = _Layer(*given).as_loop(layer.lengths)
+    def results(arguments: list[Any]) -> tuple[Tensor, ...]:
+        outputs, (c, h) = _Layer(*arguments).as_loop(layer.lengths)
         return outputs, c, h
 
-    def gradient(*inputs: Tensor) -> Any:
-        pull = torch.func.vjp(run, *inputs[: len(places)])[1]
-        return pull(inputs[len(places) :])
-
-    first, pull = torch.func.vjp(gradient, *(tensors[place] for place in places), *ways_in)[:2]
-    # The gradients of the starting state are results also where it is zero and given by nobody: then nothing asks.
-    by_argument = [*d_gradients[:_LENGTHS], None, *d_gradients[_LENGTHS:]]
-    cotangents = tuple(
-        torch.zeros_like(one) if d is None or not d.numel() else d
-        for one, d in zip(first, (by_argument[place] for place in places), strict=True)
-    )
-    second = pull(cotangents)
-    found_at: dict[int, Tensor | None] = dict(zip(places, second, strict=False))
-    # Behind the layer's arguments stand outputs and kept, then the gradients of the results.
-    found_at |= {_WIDTH + 2 + k: d for k, d in enumerate(second[len(places) :])}
-    return tuple(found_at.get(place) if need else None for place, need in enumerate(ctx.needs_input_grad))
+    shapes = ((*layer.x.shape[:2], found.width), (N, found.units), (N, found.width))
+    return differentiate_gradient(ctx, results, shapes, d_gradients, _LENGTHS)
 
 
-_LIBRARY.impl("lstm", _forward, "CPU")
-_LIBRARY.impl("lstm_backward", _backward, "CPU")
-library.register_fake("quadgate::lstm", _room_forward, lib=_LIBRARY)
-library.register_fake("quadgate::lstm_backward", _room_backward, lib=_LIBRARY)
-library.register_autograd("quadgate::lstm", _differentiate_forward, setup_context=_keep_forward, lib=_LIBRARY)
-library.register_autograd(
-    "quadgate::lstm_backward", _differentiate_backward, setup_context=_keep_backward, lib=_LIBRARY
-)
+LIBRARY.impl("lstm", _forward, "CPU")
+LIBRARY.impl("lstm_backward", _backward, "CPU")
+library.register_fake("quadgate::lstm", _room_forward, lib=LIBRARY)
+library.register_fake("quadgate::lstm_backward", _room_backward, lib=LIBRARY)
+library.register_autograd("quadgate::lstm", _differentiate_forward, setup_context=_keep_forward, lib=LIBRARY)
+library.register_autograd("quadgate::lstm_backward", _differentiate_backward, setup_context=_keep_backward, lib=LIBRARY)

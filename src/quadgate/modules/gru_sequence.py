@@ -1,0 +1,65 @@
+"""The GRU over a batch of sequences as a differentiable function of torch tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from quadgate.modules.placement import Normal
+from quadgate.modules.sequence import ACTIVATIONS, over_steps
+
+
+class GRUFunctions(NamedTuple):
+    """What a cell does beside its weights; the equations are those of `quadgate.cell.gru`.
+
+    Attributes:
+        reset_after: whether r multiplies the product of h.
+        gate: the function of z and r.
+        candidate: that of n.
+    """
+
+    reset_after: bool = True
+    gate: str = "sigmoid"
+    candidate: str = "tanh"
+
+
+def gru_sequence(
+    x: Tensor, weights: Normal, functions: GRUFunctions, lengths: Tensor | None, h: Tensor, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    """Run a GRU layer over `x` as a loop of PyTorch's own operations.
+
+    Args:
+        x: `[N, T, C]`. What stands past the end of a case, NaN too, reaches neither a result nor a gradient.
+        weights: the matrices of the layer, columns z, r, n.
+        functions: what the cell does beside.
+        lengths: `[N]`, the number of steps of each case, as `lengths_tensor` gives it; None where all have T.
+        h: the starting state `[N, H]`.
+        reverse: whether each case is read from its own last step to its first.
+
+    Returns:
+        The outputs `[N, T, H]`, zero past the end of a case, and the state after its last step.
+    """
+    H = h.shape[1]
+    gate, candidate = ACTIVATIONS[functions.gate], ACTIVATIONS[functions.candidate]
+    b_h = weights.w_h.new_zeros(3 * H) if weights.b_h is None else weights.b_h
+
+    def project(x: Tensor) -> Tensor:
+        z = x @ weights.w_x
+        return z if weights.b_x is None else z + weights.b_x
+
+    def step(of_x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        z, r, n = of_x.chunk(3, dim=-1)
+        if functions.reset_after:
+            of_z, of_r, of_n = (h @ weights.w_h + b_h).chunk(3, dim=-1)
+            z, r = gate(z + of_z), gate(r + of_r)
+            n = candidate(n + r * of_n)
+        else:
+            of_z, of_r = (h @ weights.w_h[:, : 2 * H] + b_h[: 2 * H]).chunk(2, dim=-1)
+            z, r = gate(z + of_z), gate(r + of_r)
+            n = candidate(n + (r * h) @ weights.w_h[:, 2 * H :] + b_h[2 * H :])
+        h = z * h + (1 - z) * n
+        return h, h
+
+    outputs, h = over_steps(step, x, lengths, h, reverse, project)
+    return (outputs if x.shape[1] else x.new_zeros(*x.shape[:2], H)), h

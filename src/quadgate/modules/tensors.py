@@ -1,0 +1,56 @@
+"""The caller's tensors on their way to the compiled kernels, and the library that the operators are registered in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, library
+
+from quadgate.errors import InputError
+from quadgate.kernels.choice import compiled_is_built
+
+COMPILED = compiled_is_built()
+LIBRARY = library.Library("quadgate", "DEF")
+NARROW_DTYPES = (torch.float16, torch.bfloat16)
+
+
+def widened(tensor: Tensor | None) -> Any:
+    """Bring a narrow type to float32, which the kernels compute in."""
+    return tensor.float() if tensor is not None and tensor.dtype in NARROW_DTYPES else tensor
+
+
+def kernel_fits(x: Tensor) -> bool:
+    """Tell whether the compiled kernels take this tensor; the transforms of `torch.func` do not see into them."""
+    return (
+        COMPILED
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def bare(tensor: Any) -> Any:
+    """Take the array out of autograd's hands: a tensor that requires a gradient is not given to others."""
+    return tensor.detach() if tensor is not None and tensor.requires_grad else tensor
+
+
+def dense(tensor: Tensor | None) -> Any:
+    """The kernels take sequences of any strides but the last, and of states none."""
+    if tensor is None:
+        return None
+    dense = tensor.stride(-1) == 1 if tensor.ndim == 3 else tensor.is_contiguous()
+    return bare(tensor if dense else tensor.contiguous())
+
+
+def whole_numbers(lengths: Tensor | None) -> Any:
+    """Return lengths in the type that the kernels take.
+
+    Raises:
+        InputError: they are no whole numbers.
+    """
+    if lengths is None:
+        return None
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise InputError(f"lengths: found {lengths.dtype}, expected whole numbers")
+    return lengths.long()
