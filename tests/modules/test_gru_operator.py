@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import library
 from torch.autograd import gradcheck, gradgradcheck
 
 import quadgate
@@ -105,10 +106,10 @@ def filled_memory():
 def test_opcheck(lengths, requires_grad, recompute_every):
     *weights, h = numbers(torch.float32, requires_grad)
     options = ("torch.nn.GRU", True, "sigmoid", "tanh", False, False, recompute_every, requires_grad)
-    torch.library.opcheck(torch.ops.quadgate.gru.default, (*weights, lengths, h, *options))
+    library.opcheck(torch.ops.quadgate.gru.default, (*weights, lengths, h, *options))
     x, kernel, recurrent_kernel, *_ = weights
     bare = (x, kernel, recurrent_kernel, None, None, None, None)
-    torch.library.opcheck(torch.ops.quadgate.gru.default, (*bare, *options))
+    library.opcheck(torch.ops.quadgate.gru.default, (*bare, *options))
 
 
 @pytest.mark.slow
