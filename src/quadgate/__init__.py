@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quadgate import cell, data, explain, formats, kernels, layouts, model, modules, proof, training
+    from quadgate import cell, classifier, data, explain, formats, kernels, layouts, model, modules, proof, training
+    from quadgate.classifier import LSTMClassifier
     from quadgate.formats import load, save
     from quadgate.model import Model
     from quadgate.modules import accelerate, rnn
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "LSTMClassifier",
     "Model",
     "accelerate",
     "cell",
+    "classifier",
     "convert",
     "data",
     "explain",
@@ -42,8 +45,21 @@ __all__ = [
     "verify",
 ]
 
-_ROOMS = {"cell", "data", "explain", "formats", "kernels", "layouts", "model", "modules", "proof", "training"}
+_ROOMS = {
+    "cell",
+    "classifier",
+    "data",
+    "explain",
+    "formats",
+    "kernels",
+    "layouts",
+    "model",
+    "modules",
+    "proof",
+    "training",
+}
 _NAMES = {
+    "LSTMClassifier": "classifier",
     "Model": "model",
     "load": "formats",
     "save": "formats",

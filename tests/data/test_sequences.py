@@ -67,6 +67,9 @@ def test_a_number_that_is_not_finite_is_refused_by_its_place(bad, text):
         ({"series": series(3), "channels": ("x",)}, "found 2 channels, expected 1"),
         ({"series": series(3), "labels": ["a", "b"]}, "found 2 labels for 1 case"),
         ({"series": series(3), "groups": [1, 2]}, "found 2 groups for 1 case"),
+        ({"series": series(3), "weights": [1, 2]}, "found 2 weights for 1 case"),
+        ({"series": series(3), "weights": [-1]}, "found a weight that is below 0"),
+        ({"series": series(3), "weights": [np.nan]}, "found a weight that is below 0 or no number"),
         ({"series": series(3), "labels": [[1]]}, "labels of shape"),
     ],
 )

@@ -153,6 +153,38 @@ def test_measuring_does_not_depend_on_the_batches():
         assert measure(module, examples, batch_size) == pytest.approx(expected, rel=1e-5)
 
 
+def weighted_examples():
+    plain = small_examples()
+    return Examples(plain.series, plain.targets, np.random.default_rng(2).uniform(0.1, 3, len(plain)))
+
+
+def test_measuring_by_weight():
+    module, examples = small_network(), weighted_examples()
+    x, lengths, targets = examples.batch(np.arange(len(examples)))
+    module.eval()
+    logits = module(x, lengths).detach()
+    each = cross_entropy(logits, targets, reduction="none").numpy()
+    right = (logits.argmax(1) == targets).numpy()
+    expected = np.average(each, weights=examples.weights), np.average(right, weights=examples.weights)
+    for batch_size in (1, 5, 13):
+        assert measure(module, examples, batch_size) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_step_by_weight_follows_the_weighted_gradient():
+    """One batch of all cases: the mean of the weighted losses, where the weights have the mean 1."""
+    settings = QUICK.changed(noise=0.0, dropout=0.0, clip=1e9)
+    module, examples = small_network(settings), weighted_examples()
+    every = np.arange(len(examples))
+    x, lengths, targets = examples.batch(every)
+    each = cross_entropy(module(x, lengths), targets, reduction="none")
+    shares = torch.from_numpy(examples.weights / examples.weights.sum()).float()
+    expected = torch.autograd.grad((shares * each).sum(), list(module.parameters()))
+    state = State(module, make_optimizer(module, settings), Position(), {})
+    train_step(state, x, lengths, targets, 0.1, settings, examples.weights_of(every))
+    for parameter, gradient in zip(module.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-5, atol=1e-7)
+
+
 def test_noise_is_added_to_the_input_of_training_alone():
     seen = []
 
@@ -190,6 +222,10 @@ def test_callbacks_see_every_batch_and_epoch():
 
     fit(small_network(), small_examples(5), None, QUICK, Plan("refit", 2), callbacks=[See()])
     assert seen == [("refit", 1, 4), ("refit", 2, 4), 1, ("refit", 3, 4), ("refit", 4, 4), 2]
+
+
+def test_the_fingerprint_knows_the_weights():
+    assert weighted_examples().fingerprint() != small_examples().fingerprint()
 
 
 def test_the_fingerprint_knows_every_number():

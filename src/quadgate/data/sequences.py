@@ -23,12 +23,14 @@ class Sequences:
         labels: `[N]`, the class of each case, whole numbers (int64) or text; None where the classes are not known.
         channels: C names; numbered from 0 where none are given.
         groups: `[N]`, the subject or machine that each case comes from, or None.
+        weights: `[N]`, how much each case counts in training, or None where all count alike.
         names: N names of the cases for messages, or None; then they are numbered from 0.
         source: where the series come from, for messages.
 
     Raises:
         InputError: no case, a series without a step or channel, channels that differ, a number that is not finite in
-            float32 (the text says in which case, step and channel), labels or groups that do not fit the cases.
+            float32 (the text says in which case, step and channel), labels or groups that do not fit the cases, or a
+            weight below 0.
 
     >>> pair = Sequences([[[0.0, 1.0]] * 5, [[1.0, 0.0]] * 7], labels=["up", "down"])
     >>> pair
@@ -43,6 +45,7 @@ class Sequences:
     groups: Array | None = None
     names: tuple[str, ...] | None = None
     source: str = "data"
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         series = tuple(_as_float32(one) for one in self.series)
@@ -56,6 +59,7 @@ class Sequences:
         keep(self, "channels", channels)
         keep(self, "labels", None if self.labels is None else tidy_labels(self.labels, self.source))
         keep(self, "groups", None if self.groups is None else np.asarray(self.groups))
+        keep(self, "weights", None if self.weights is None else np.asarray(self.weights, np.float64))
         keep(self, "names", None if self.names is None else tuple(str(name) for name in self.names))
         self._check_sizes()
         self._check_numbers()
@@ -90,6 +94,7 @@ class Sequences:
             groups=None if self.groups is None else self.groups[chosen],
             names=None if self.names is None else tuple(self.names[index] for index in chosen),
             source=self.source,
+            weights=None if self.weights is None else self.weights[chosen],
         )
 
     def describe(self) -> str:
@@ -135,11 +140,18 @@ class Sequences:
                 )
             if not len(one):
                 raise InputError(f"{self.source}, {self.name(index)}: found no step, expected at least one")
-        for what, values in (("labels", self.labels), ("groups", self.groups), ("names", self.names)):
+        for what, values in (
+            ("labels", self.labels),
+            ("groups", self.groups),
+            ("names", self.names),
+            ("weights", self.weights),
+        ):
             if values is not None and len(values) != len(self):
                 raise InputError(
                     f"{self.source}: found {len(values):,} {what} for {_count(len(self), 'case')}, expected one each"
                 )
+        if self.weights is not None and not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
+            raise InputError(f"{self.source}: found a weight that is below 0 or no number, expected 0 or more")
 
     def _check_numbers(self) -> None:
         for index, one in enumerate(self.series):

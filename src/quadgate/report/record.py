@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from quadgate.data import Sequences
+from quadgate.errors import InputError
 from quadgate.model import write_atomically
 from quadgate.report.metrics import Scores
 
@@ -21,7 +22,13 @@ PACKAGES = ("quadgate", "torch", "numpy", "scikit-learn", "safetensors")
 
 
 def write_report(run: Run, how: tuple[str, ...], test: Sequences, scores: Scores) -> dict[str, Any]:
-    """Write `report.json` into the run's folder, whole or not at all, and return what it holds."""
+    """Write `report.json` into the run's folder, whole or not at all, and return what it holds.
+
+    Raises:
+        InputError: the run was not trained into a folder.
+    """
+    if run.folder is None:
+        raise InputError("run: found no folder, expected a run that was trained into one")
     document = {
         "format_version": FORMAT_VERSION,
         "data": {

@@ -28,10 +28,11 @@ class DivergedError(QuadgateError, ArithmeticError):
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Scaled series `[T_i, C]` and the class `[N]` of each as a number from 0."""
+    """Scaled series `[T_i, C]`, the class `[N]` of each as a number from 0, and how much each counts, or None."""
 
     series: tuple[NDArray[np.float32], ...]
     targets: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.series)
@@ -46,10 +47,18 @@ class Examples:
         x, lengths = pad([self.series[index] for index in indices])
         return torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(self.targets[indices])
 
+    def weights_of(self, indices: NDArray[np.int64]) -> Tensor | None:
+        """Return the weights `[n]` of the chosen examples, 1 in the mean over all; None where all count alike."""
+        if self.weights is None:
+            return None
+        return torch.from_numpy(self.weights[indices] / self.weights.mean()).float()
+
     def fingerprint(self) -> str:
         """Return a hash of every number, by which a resumed run knows its data again."""
         digest = hashlib.sha256(self.targets.tobytes())
         digest.update(self.lengths.tobytes())
+        if self.weights is not None:
+            digest.update(self.weights.tobytes())
         for one in self.series:
             digest.update(one.tobytes())
         return digest.hexdigest()
@@ -191,7 +200,7 @@ def train_epoch(
         for number, indices in enumerate(order):
             step = done * len(order) + number
             rate = learning_rate(step, plan.epochs * len(order), settings)
-            batch_loss, batch_norm = train_step(state, *train.batch(indices), rate, settings)
+            batch_loss, batch_norm = train_step(state, *train.batch(indices), rate, settings, train.weights_of(indices))
             loss += batch_loss * len(indices) / len(train)
             norm += batch_norm / len(order)
             for callback in callbacks:
@@ -209,13 +218,23 @@ def learning_rate(step: int, steps: int, settings: Settings) -> float:
 
 
 def train_step(
-    state: State, x: Tensor, lengths: Tensor, targets: Tensor, rate: float, settings: Settings
+    state: State,
+    x: Tensor,
+    lengths: Tensor,
+    targets: Tensor,
+    rate: float,
+    settings: Settings,
+    weights: Tensor | None = None,
 ) -> tuple[float, float]:
-    """Move the weights once against the gradient of the batch; return the loss and the gradient's norm."""
+    """Move the parameters once against the gradient of the batch; return the loss and the gradient's norm."""
     if settings.noise:
         x = x + settings.noise * torch.randn_like(x)
     logits = state.module(x, lengths)
-    loss = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+    if weights is None:
+        loss = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+    else:
+        each = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing, reduction="none")
+        loss = (weights * each).mean()
     state.optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
@@ -226,7 +245,7 @@ def train_step(
 
 
 def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float]:
-    """Return the mean cross-entropy and the accuracy over all examples, without dropout and noise."""
+    """Return the mean cross-entropy and the accuracy over all examples, weighted, without dropout and noise."""
     module.eval()
     loss = correct = 0.0
     by_length = np.argsort(examples.lengths, kind="stable")
@@ -234,6 +253,12 @@ def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[flo
         for indices in np.split(by_length, range(batch_size, len(examples), batch_size)):
             x, lengths, targets = examples.batch(indices)
             logits = module(x, lengths)
-            loss += cross_entropy(logits, targets, reduction="sum").item()
-            correct += (logits.argmax(dim=1) == targets).sum().item()
+            right = logits.argmax(dim=1) == targets
+            weights = examples.weights_of(indices)
+            if weights is None:
+                loss += cross_entropy(logits, targets, reduction="sum").item()
+                correct += right.sum().item()
+            else:
+                loss += (weights * cross_entropy(logits, targets, reduction="none")).sum().item()
+                correct += (weights * right).sum().item()
     return loss / len(examples), correct / len(examples)

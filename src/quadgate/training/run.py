@@ -40,16 +40,16 @@ class Run:
     """What a run ended with.
 
     Attributes:
-        folder: where it lies.
+        folder: where it lies, or None.
         settings: how it was trained.
-        model: the trained model, as it lies in the folder.
+        model: the trained model, as it lies in the folder where there is one.
         history: every epoch.
         search: where the first fit ended, the one that was stopped by the validation part.
         reach_before, reach_after: how far back the gradient reaches in the untrained and the trained network.
         fitted_cases, validation_cases: how the training part was divided.
     """
 
-    folder: Path
+    folder: Path | None
     settings: Settings
     model: Model
     history: History
@@ -85,12 +85,12 @@ def hold_out(dataset: Dataset, settings: Settings) -> tuple[Sequences, Sequences
 def train(
     sequences: Sequences,
     settings: Settings,
-    folder: Path,
+    folder: Path | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     announce: Callable[[Reach], None] = lambda _: None,
 ) -> Run:
-    """Train a classifier on `sequences`, and leave it in `folder`.
+    """Train a classifier on `sequences`, and leave it in `folder` where one is given.
 
     A part is held out to stop by; with `settings.refit` the network is then trained anew on all cases, for the
     number of epochs after which that stopped, down the whole slope of the learning rate. Killed at any moment and
@@ -99,7 +99,7 @@ def train(
     Args:
         sequences: the training part; nothing else is ever seen.
         settings: how.
-        folder: new or empty, or with `resume` that of a run with the same data and settings.
+        folder: new or empty, or with `resume` that of a run with the same data and settings; None to write nothing.
         resume: whether to go on with the run in it.
         callbacks: see every batch and epoch.
         announce: is told the reach before training begins.
@@ -107,18 +107,24 @@ def train(
     Raises:
         InputError: the data cannot be trained on, or the folder is in use, or holds something else than a run.
         StoppedError: interrupted from the keyboard; the best so far was saved.
+        KeyboardInterrupt: the same where there is no folder to save it in.
     """
     sequences.check_trainable()
-    check_folder(folder, resume)
+    if folder is not None:
+        check_folder(folder, resume)
     scaling = fit_scaling(sequences)
     part, held = split(sequences, settings.valid_fraction, settings.seed)
     every, learned, valid = (examples(one, sequences.classes, scaling) for one in (sequences, part, held))
     module = build(settings, every, len(sequences.classes))
     reach_before = measure_reach(module, every)
     announce(reach_before)
-    checkpoints = folder / CHECKPOINTS
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    history = History(folder / HISTORY)
+    checkpoints = None if folder is None else folder / CHECKPOINTS
+    if checkpoints is not None:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+    history = History(None if folder is None else folder / HISTORY)
+
+    def plan(stage: str, epochs: int) -> Plan:
+        return Plan(stage, epochs, None if checkpoints is None else checkpoints / f"{stage}.safetensors")
 
     def keep() -> Model:
         model = to_model(
@@ -128,18 +134,19 @@ def train(
             scaling=scaling,
             source=f"quadgate train on {sequences.source}",
         )
-        save(model, folder / MODEL)
+        if folder is not None:
+            save(model, folder / MODEL)
         return model
 
     try:
-        search = Plan("search", settings.epochs, checkpoints / "search.safetensors")
-        end = fit(module, learned, valid, settings, search, history, callbacks)
+        end = fit(module, learned, valid, settings, plan("search", settings.epochs), history, callbacks)
         if settings.refit:
             again = build(settings, every, len(sequences.classes))
-            refit = Plan("refit", end.epoch, checkpoints / "refit.safetensors")
-            fit(again, every, None, settings, refit, history, callbacks)
+            fit(again, every, None, settings, plan("refit", end.epoch), history, callbacks)
             module = again
     except KeyboardInterrupt:
+        if folder is None:
+            raise
         if not history.epochs:
             raise StoppedError(f"stopped before the first epoch was over; {folder} holds no model yet") from None
         keep()
@@ -185,7 +192,7 @@ def check_folder(folder: Path, resume: bool) -> None:
 def examples(sequences: Sequences, classes: NDArray[Any], scaling: Scaling) -> Examples:
     """Scale labelled series, and number their classes."""
     targets = np.searchsorted(classes, np.asarray(sequences.labels)).astype(np.int64)
-    return Examples(tuple(scaling.apply(one) for one in sequences.series), targets)
+    return Examples(tuple(scaling.apply(one) for one in sequences.series), targets, sequences.weights)
 
 
 def build(settings: Settings, data: Examples, classes: int) -> SequenceClassifier:

@@ -1,0 +1,26 @@
+"""scikit-learn's own checks of an estimator; what is exempt says why, and fails the build once it passes."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from quadgate import LSTMClassifier
+
+EXEMPT = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "a case of weight 2 is one case in one batch, and a case given twice is two, drawn into batches and into the "
+        "validation part by chance; a weight of 0 does leave a case out (test_estimator.py)"
+    )
+}
+
+
+def exempt(estimator):
+    return EXEMPT
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks(
+    [LSTMClassifier(units=8, epochs=20, batch_size=64, random_state=0)], expected_failed_checks=exempt
+)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
