@@ -60,3 +60,23 @@ def test_a_file_that_is_none_is_one_line_and_exit_code_2(tmp_path):
     assert result.stdout == ""
     assert result.stderr.startswith(f"error: {path}: found a file of another kind")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [("hard_sigmoid", "forget bias 0.0 added while running, gates hard_sigmoid"), ("sigmoid", "while running\n")],
+)
+def test_a_keras_file_tells_its_gates(oracle, case, told):
+    pytest.importorskip("h5py", reason="needs quadgate[hdf5]")
+    printed = run(str(oracle(f"keras_lstm/{case}").folder / "model.h5"))
+    assert "lstm (keras2.LSTM)" in printed
+    assert told in printed
+
+
+def test_a_gru_tells_where_its_reset_is(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs quadgate[train]")
+    torch.save(torch.nn.GRU(3, 5).state_dict(), tmp_path / "a.pt")
+    printed = run(str(tmp_path / "a.pt"))
+    assert "(3 inputs + 5 hidden) x (3 gates x 5 units) = 8 x 15 = 120" in printed
+    assert "reset after the recurrent product" in printed
+    assert "forget bias" not in printed

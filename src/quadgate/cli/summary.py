@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
+from quadgate.cell import Activations
 from quadgate.formats import load
 from quadgate.model import Cell, Model
 
 
 def summary(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A run folder, a model.safetensors or a TensorFlow 1 checkpoint.")
+        Path, typer.Argument(metavar="FILE", help="A run folder, or a file of any framework that is read.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -50,19 +51,24 @@ def _print_table(model: Model) -> None:
 
 
 def _how_it_runs(cell: Cell) -> str:
-    """Say what is in no variable: the forget bias, and options where there are any."""
-    activations = f"{cell.activations.cell} and {cell.activations.output}"
+    """Say what is in no variable: the forget bias or the place of the reset, and options where there are any."""
+    gates, candidate, output = cell.activations.gate, cell.activations.cell, cell.activations.output
+    if cell.kind == "gru":
+        first = f"reset {'after' if cell.reset_after else 'before'} the recurrent product"
+        usual = f"gates {gates}, candidate {candidate}"
+    else:
+        first = f"forget bias {cell.forget_bias} added while running"
+        usual = f"gates {gates}, candidate {candidate}, output {output}"
     options = {
         "read backward": cell.reverse,
         "with peepholes": cell.holds("peepholes"),
         f"projected to {cell.width}": cell.holds("projection"),
         f"cell state clipped at {cell.cell_clip}": cell.cell_clip is not None,
         f"projection clipped at {cell.projection_clip}": cell.projection_clip is not None,
-        f"activations {activations}": activations != "tanh and tanh",
+        f"pre-activations clipped at {cell.input_clip}": cell.input_clip is not None,
+        usual: cell.activations != Activations(),
     }
-    return ", ".join(
-        [f"forget bias {cell.forget_bias} added while running", *(name for name, on in options.items() if on)]
-    )
+    return ", ".join([first, *(name for name, on in options.items() if on)])
 
 
 def _gathered(left_out: tuple[str, ...]) -> list[str]:
@@ -101,9 +107,7 @@ def _cell_facts(cell: Cell) -> dict[str, Any]:
         "inputs": cell.inputs,
         "units": cell.units,
         "width": cell.width,
-        "forget_bias": cell.forget_bias,
-        "cell_clip": cell.cell_clip,
-        "projection_clip": cell.projection_clip,
-        "reverse": cell.reverse,
+        **cell.settings,
+        "activations": asdict(cell.activations),
         "arithmetic": cell.arithmetic,
     }

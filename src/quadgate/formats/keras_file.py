@@ -26,6 +26,7 @@ from quadgate.formats.tensorflow_checkpoint.structure import find_cells
 from quadgate.formats.torch_names import build_named
 from quadgate.layouts import Settings
 from quadgate.model import Found, Model, Variables, build
+from quadgate.model.variables import widen_bfloat16
 
 Array = NDArray[Any]
 
@@ -252,7 +253,7 @@ def _widened(file: hdf5.Hdf5File, source: str) -> Array:
     array = file.arrays[source]
     if file.attributes.get(source, {}).get("dtype") != "bfloat16" or array.dtype.itemsize != 2:
         return array
-    return (array.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return widen_bfloat16(array.view(np.uint16))
 
 
 def _snake_case(name: str) -> str:

@@ -24,6 +24,7 @@ from quadgate.formats.pickles import Global, Inert, load
 from quadgate.formats.torch_names import build_named
 from quadgate.layouts import Settings
 from quadgate.model import Model, Stored, Variables
+from quadgate.model.variables import widen_bfloat16
 
 Array = NDArray[Any]
 
@@ -284,7 +285,7 @@ def _plain(array: Array) -> Array | Stored:
     return Stored(
         array.shape,
         np.dtype(np.float32),
-        lambda: (array[_BFLOAT16].astype(np.uint32) << np.uint32(16)).view(np.float32),
+        lambda: widen_bfloat16(array[_BFLOAT16]),
     )
 
 

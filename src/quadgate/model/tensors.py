@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from quadgate.errors import FileFormatError
-from quadgate.model.variables import Array, Stored
+from quadgate.model.variables import Array, Stored, widen_bfloat16
 
 # safetensors' names of the dtypes that NumPy has
 DTYPES = {
@@ -51,7 +51,7 @@ def _widened(path: Path, name: str, shape: tuple[int, ...]) -> Array:
         start, end = json.loads(file.read(size))[name]["data_offsets"]
         file.seek(8 + size + start)
         words = np.frombuffer(file.read(end - start), "<u2")
-    return (words.astype(np.uint32) << np.uint32(16)).view(np.float32).reshape(shape)
+    return widen_bfloat16(words).reshape(shape)
 
 
 def one_line(error: Exception) -> str:

@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+def widen_bfloat16(words: Array) -> Array:
+    """Return the float32 numbers whose upper halves are these 16-bit words: bfloat16, which NumPy has not.
+
+    >>> widen_bfloat16(np.array([0x3F80, 0xC000], np.uint16))
+    array([ 1., -2.], dtype=float32)
+    """
+    return (words.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
 @dataclass(frozen=True)
 class Stored:
     """An array that a file holds: its shape and dtype are known, its numbers are read (and checked) by `read`."""

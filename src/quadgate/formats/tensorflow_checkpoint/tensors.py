@@ -9,7 +9,7 @@ import numpy as np
 
 from quadgate.errors import FileFormatError
 from quadgate.formats.protobuf import Buffer, fields, message, number, signed
-from quadgate.model.variables import Array, Stored
+from quadgate.model.variables import Array, Stored, widen_bfloat16
 
 BFLOAT16 = 14
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -77,7 +77,7 @@ def decode(raw: Array, code: int, shape: tuple[int, ...], big_endian: bool = Fal
     stored = DTYPES[code].newbyteorder(">") if big_endian else DTYPES[code]
     values = np.frombuffer(raw, stored)
     if code == BFLOAT16:
-        values = (values.astype(np.uint32) << 16).view(np.float32)
+        values = widen_bfloat16(values)
     return values.astype(result_dtype(code), copy=False).reshape(shape)
 
 
