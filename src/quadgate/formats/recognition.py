@@ -23,6 +23,17 @@ def safetensors(path: Path, start: bytes) -> Path | None:
     return path if path.is_file() and (path.suffix == ".safetensors" or start[8:9] == b"{") else None
 
 
+def onnx(path: Path, start: bytes) -> Path | None:
+    """A file of that ending, or one that begins as a ModelProto: its version, then who wrote it or a graph."""
+    model = start[:1] == b"\x08" and start[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42")
+    return path if path.is_file() and (path.suffix == ".onnx" or model) else None
+
+
+def tflite(path: Path, start: bytes) -> Path | None:
+    """A FlatBuffer that names itself."""
+    return path if start[4:8] == b"TFL3" else None
+
+
 def tensorflow_checkpoint(path: Path, _: bytes) -> Path | None:
     """A checkpoint's prefix, one of its files, or a folder whose `checkpoint` file names the latest one."""
     from quadgate.formats.tensorflow_checkpoint import find_checkpoint

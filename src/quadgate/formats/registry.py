@@ -94,6 +94,8 @@ FORMATS = (
         (".pt", ".pth"),
     ),
     Format("", "a pickled dictionary of NumPy arrays", known.pickle, "numpy_pickle"),
+    Format("tflite", "a TensorFlow Lite model", known.tflite, "tflite_file"),
+    Format("onnx", "an ONNX model", known.onnx, "onnx_file", "onnx_file", (".onnx",)),
 )
 
 

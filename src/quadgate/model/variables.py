@@ -30,6 +30,11 @@ class Stored:
     read: Callable[[], Array]
 
 
+def reshaped(stored: Stored, shape: tuple[int, ...]) -> Stored:
+    """Return the same numbers under another shape."""
+    return Stored(shape, stored.dtype, lambda: stored.read().reshape(shape))
+
+
 class Variables(Mapping[str, Array]):
     """Ordered names and their arrays; the names and shapes of a file of gigabytes cost nothing.
 

@@ -1,0 +1,6 @@
+"""ONNX models: reads the LSTMs and GRUs of a file, whatever subgraph they are in, and writes complete networks."""
+
+from quadgate.formats.onnx_file.reader import read_model
+from quadgate.formats.onnx_file.writer import write_model
+
+__all__ = ["read_model", "write_model"]
