@@ -1,0 +1,43 @@
+"""Files of TensorFlow's own converter, with the outputs of its interpreter."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tflite", reason="tflite is not installed")
+
+import quadgate
+from quadgate.errors import FileFormatError
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "tflite"
+FILES = ["one", "classifier", "stacked", "bidirectional", "half", "unrolled", "keras3_unrolled"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_outputs_are_those_of_the_interpreter(name):
+    model = quadgate.load(GOLDEN / f"{name}.tflite")
+    with np.load(GOLDEN / f"{name}.npz") as told:
+        ours, _ = model.run(told["x"])
+        np.testing.assert_allclose(ours, told["y"], rtol=1e-5, atol=2e-6)
+
+
+def test_nothing_is_assumed_or_left_out():
+    for name in FILES:
+        model = quadgate.load(GOLDEN / f"{name}.tflite")
+        assert not model.assumptions, name
+        assert not model.left_out, name
+
+
+def test_what_is_found():
+    model = quadgate.load(GOLDEN / "bidirectional.tflite")
+    assert [[cell.reverse for cell in layer] for layer in model.cells] == [[False, True]]
+    model = quadgate.load(GOLDEN / "classifier.tflite")
+    assert model.head is not None
+    assert model.head.pool == "last"
+    assert quadgate.load(GOLDEN / "stacked.tflite").chains == (2,)
+
+
+def test_weights_in_variables_are_not_in_the_file():
+    with pytest.raises(FileFormatError, match="its gates are no sum of products with constant"):
+        quadgate.load(GOLDEN / "keras3_loop_over_variables.tflite")
