@@ -62,7 +62,7 @@ def assert_runs_alike(model, path, seed=0):
 def test_networks(tmp_path_factory, scaled, **options):
     network = Network(**options)
     rng = np.random.default_rng(network.units)
-    variables = {name: (0.5 * rng.normal(size=shape)).astype(np.float32) for name, shape in network.shapes.items()}
+    variables = {name: (0.3 * rng.normal(size=shape)).astype(np.float32) for name, shape in network.shapes.items()}
     scaling = Scaling(rng.normal(size=network.inputs), rng.uniform(0.5, 2, network.inputs)) if scaled else None
     labels = None if network.classes is None else tuple("abcd"[: network.classes])
     model = Model(network, variables, labels=labels, scaling=scaling)
