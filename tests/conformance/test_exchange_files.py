@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import quadgate
-from quadgate.formats import keras_file, torch_file
+from quadgate.formats import torch_file
 from quadgate.layouts import decode
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"
@@ -35,8 +35,7 @@ def assert_same(found, expected):
 def dtln():
     """The four LSTMs of `model.h5`, those of the first network before those of the second."""
     pytest.importorskip("h5py", reason="h5py is not installed")
-    layers = [one for one in keras_file.read(DTLN / "model.h5") if "recurrent_kernel" in one.arrays]
-    return [decode(one.arrays, "keras.LSTM") for one in layers]
+    return [cell for layer in quadgate.load(DTLN / "model.h5").layers for cell in layer]
 
 
 @pytest.mark.parametrize("ending", ["onnx", "tflite"])
