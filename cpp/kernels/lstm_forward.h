@@ -32,17 +32,23 @@ template <class Real>
 struct ForwardTile : TileCases<Real> {
   static constexpr int L = kLanes<Real>;
 
+  // Vectors of units, over cases and blocks, whose gates follow each other. Each waits for itself most of the time, so
+  // that it takes this many to keep the processor busy; and they are to stay in the nearest cache.
+  static constexpr std::int64_t kLeastUnits = 8, kMostUnits = kMostCases;
+
   ForwardTile(const LstmCell& cell, const Real* packed, const LstmForward<Real>& call, Tile tile, Real* scratch)
       : TileCases<Real>(call, cell.reverse, tile), cell(cell), packed(packed), call(call), layout(cell), saved_layout(cell) {
     c = scratch;
     h = c + tile.count * layout.units;
     h_next = h + tile.count * layout.width;
     shown = h_next + tile.count * layout.width;
+    z = shown + (cell.projection ? tile.count * layout.units : 0);
   }
 
   static std::size_t scratch_size(const LstmCell& cell, std::int64_t cases) {
     const Layout<Real> layout(cell);
-    return static_cast<std::size_t>(cases * (layout.units + 2 * layout.width + (cell.projection ? layout.units : 0)));
+    return static_cast<std::size_t>(cases * (layout.units + 2 * layout.width + (cell.projection ? layout.units : 0)) +
+                                    kMostUnits * layout.kWide);
   }
 
   Real* c_of(std::int64_t s, std::int64_t block) const { return c + (block * this->tile.count + s) * L; }
@@ -56,6 +62,7 @@ struct ForwardTile : TileCases<Real> {
   Real* h;       // [cases][width]
   Real* h_next;  // [cases][width]
   Real* shown;   // [cases][units], where there is a projection
+  Real* z;       // [blocks at a time][cases][gates][lanes]
 };
 
 // [cases][size] dense, or null, into the tile's own order, filled up with zeros; and back.
@@ -85,9 +92,10 @@ void store_states(const ForwardTile<Real>& t, Real* c, Real* h) {
 // What a step does to a vector of units of a case, from their sums z on. `saved` is the step's.
 template <bool kSave, class Real, class Gates>
 QUADGATE_INLINE void finish_units(const ForwardTile<Real>& t, const Gates& gates, std::int64_t s, std::int64_t block,
-                                  const Vector<Real> (&z)[kGates], Real* saved) {
+                                  const Real* sums, Real* saved) {
   constexpr int L = kLanes<Real>;
   const std::int64_t unit = block * L;
+  const Vector<Real> z[kGates] = {load(sums), load(sums + L), load(sums + 2 * L), load(sums + 3 * L)};
   Real* const c = t.c_of(s, block);
   const Vector<Real> c_before = load(c);
   Slopes<Real> slopes;
@@ -117,10 +125,9 @@ QUADGATE_INLINE void finish_units(const ForwardTile<Real>& t, const Gates& gates
   }
 }
 
-// B blocks of units of S cases: the sums, and the gates on them while they are in registers.
-template <int B, int S, bool kSave, class Real, class Gates>
-QUADGATE_INLINE void step_units(const ForwardTile<Real>& t, const Gates& gates, std::int64_t r, std::int64_t first,
-                                std::int64_t block, Real* saved) {
+// The sums of B blocks of units of S cases.
+template <int B, int S, class Real>
+QUADGATE_INLINE void sum_units(const ForwardTile<Real>& t, std::int64_t first, std::int64_t block, Real* z) {
   constexpr int L = kLanes<Real>;
   const std::int64_t block_size = t.layout.rows * t.layout.kWide;
   const Real* weights = t.packed + block * block_size;
@@ -137,27 +144,11 @@ QUADGATE_INLINE void step_units(const ForwardTile<Real>& t, const Gates& gates, 
   for (int s = 0; s < S; ++s) rows[s] = t.h + (first + s) * t.layout.width;
   weights += t.cell.inputs * t.layout.kWide;
   accumulate<B * kGates, S>(sums, weights, block_size, rows, t.cell.width);
-
-  if constexpr (Gates::kGeneral) {
-    // Many branches: compiled once, not once for each case and block.
-    Vector<Real> z[B * S][kGates];
-    for (int v = 0; v < B * kGates; ++v) {
-      for (int s = 0; s < S; ++s) z[v / kGates * S + s][v % kGates] = sums[v][s];
-    }
-#pragma GCC unroll 1
-    for (int k = 0; k < B * S; ++k) {
-      if (r < t.length[first + k % S]) finish_units<kSave>(t, gates, first + k % S, block + k / S, z[k], saved);
-    }
-  } else {
+#pragma GCC unroll 8
+  for (int v = 0; v < B * kGates; ++v) {
 #pragma GCC unroll 8
     for (int s = 0; s < S; ++s) {
-      if (r >= t.length[first + s]) continue;
-#pragma GCC unroll 2
-      for (int b = 0; b < B; ++b) {
-        const Vector<Real> z[kGates] = {sums[b * kGates][s], sums[b * kGates + 1][s], sums[b * kGates + 2][s],
-                                        sums[b * kGates + 3][s]};
-        finish_units<kSave>(t, gates, first + s, block + b, z, saved);
-      }
+      store(z + ((v / kGates * t.tile.count + first + s) * kGates + v % kGates) * L, sums[v][s]);
     }
   }
 }
@@ -187,12 +178,24 @@ void project(const ForwardTile<Real>& t, std::int64_t r) {
   });
 }
 
+// The sums of blocks [block, last) of all cases, into t.z.
+template <class Real>
+void sum_blocks(const ForwardTile<Real>& t, std::int64_t block, std::int64_t last) {
+  Real* z = t.z;
+  if (t.tile.count == 1) {
+    // A lone case makes up for the missing others with a second block of units: too few sums wait for each other.
+    for (; block + 2 <= last; block += 2, z += 2 * t.layout.kWide) sum_units<2, 1>(t, 0, block, z);
+  }
+  for (; block < last; ++block, z += t.tile.count * t.layout.kWide) {
+    for_groups(t.tile.count, [&]<int S>(std::int64_t first) { sum_units<1, S>(t, first, block, z); });
+  }
+}
+
 // Reads steps [begin, end) from the state in the tile, and leaves the state there. `saved` is that of step `begin`.
 template <bool kSave, class Real, class Gates>
 void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std::int64_t end, bool write_outputs,
                Real* saved) {
-  // A lone case makes up for the missing others with a second block of units, where registers are short vectors.
-  constexpr int kPair = kRegisters == 16 ? 2 : 1;
+  const std::int64_t at_a_time = divided_up(ForwardTile<Real>::kLeastUnits, t.tile.count);
   const std::int64_t saved_step = t.tile.count * t.layout.units * t.saved_layout.planes;
   for (std::int64_t r = begin; r < end; ++r) {
     t.find_rows(r, write_outputs);
@@ -200,15 +203,15 @@ void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std
       // A case that has ended keeps its state, in both places from now on.
       if (!t.reads(s, r)) copy(t.h_next + s * t.layout.width, t.h + s * t.layout.width, t.layout.width);
     }
-    for (std::int64_t block = 0; block < t.layout.blocks;) {
-      const bool pair = block + kPair <= t.layout.blocks;
-      for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
-        if constexpr (S == 1 && kPair > 1) {
-          if (pair) return step_units<kPair, S, kSave>(t, gates, r, first, block, saved);
+    for (std::int64_t block = 0; block < t.layout.blocks; block += at_a_time) {
+      const std::int64_t last = block + at_a_time < t.layout.blocks ? block + at_a_time : t.layout.blocks;
+      sum_blocks(t, block, last);
+      const Real* z = t.z;
+      for (std::int64_t b = block; b < last; ++b) {
+        for (std::int64_t s = 0; s < t.tile.count; ++s, z += t.layout.kWide) {
+          if (t.reads(s, r)) finish_units<kSave>(t, gates, s, b, z, saved);
         }
-        step_units<1, S, kSave>(t, gates, r, first, block, saved);
-      });
-      block += pair && t.tile.count == 1 ? kPair : 1;
+      }
     }
     if (t.cell.projection) project(t, r);
     Real* const h = t.h;
