@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <string>
 
+#include "processor.h"
 #include "thread_pool.h"
 
 namespace quadgate {
@@ -35,8 +37,9 @@ double operations_baseline() { QUADGATE_CHAINS(16); }
 
 double operations() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return operations_avx512();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return operations_avx2();
+  const std::string name = instruction_set();
+  if (name == "avx512") return operations_avx512();
+  if (name == "avx2") return operations_avx2();
 #endif
   return operations_baseline();
 }
