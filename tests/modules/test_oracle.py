@@ -178,7 +178,8 @@ def test_dynamic_rnn_with_lengths_and_a_starting_state(oracle, store):
     case = oracle("basic_small")
     cell = rnn.BasicLSTMCell(5)
     with rnn.variable_scope("rnn"):
-        kernel, bias = cell.variables(3, torch.float32)
+        variables = cell.variables(3, torch.float32)
+    kernel, bias = variables["kernel"], variables["bias"]
     with torch.no_grad():
         kernel.copy_(torch.tensor(case[f"var/{SCOPE}/kernel"]))
         bias.copy_(torch.tensor(case[f"var/{SCOPE}/bias"]))

@@ -161,7 +161,14 @@ class Normalised(NamedTuple):
         return layer_norm(values, values.shape[-1:], self.gain[place], self.shift[place], self.epsilon)
 
 
-def gates(z: Tensor, c: Tensor, cell: Cell, peepholes: Tensor | None = None, norm: Normalised | None = None) -> State:
+def gates(
+    z: Tensor,
+    c: Tensor,
+    cell: Cell,
+    peepholes: Tensor | None = None,
+    norm: Normalised | None = None,
+    keep: Tensor | None = None,
+) -> State:
     """Turn `z = [x, h] @ kernel + bias` and the cell state into the next h, before any projection, and c.
 
         i, j, f, o = the quarters of z
@@ -174,6 +181,7 @@ def gates(z: Tensor, c: Tensor, cell: Cell, peepholes: Tensor | None = None, nor
         cell: the functions and the limits.
         peepholes: `p_i, p_f, p_o` in one vector `[3H]`, or None.
         norm: how i, j, f, o and c' are normalised, or None.
+        keep: what cell(j) is multiplied by, or None.
     """
     gate = ACTIVATIONS[cell.gate]
     i, j, f, o = z.chunk(4, dim=-1)
@@ -185,7 +193,9 @@ def gates(z: Tensor, c: Tensor, cell: Cell, peepholes: Tensor | None = None, nor
         p_i, p_f, p_o = peepholes.chunk(3)
         i, f = i + p_i * c, f + p_f * c
     i, j, f = (limited(one, cell.input_clip) for one in (i, j, f))
-    c = limited(c * gate(f) + gate(i) * ACTIVATIONS[cell.cell](j), cell.cell_clip)
+    candidate = ACTIVATIONS[cell.cell](j)
+    candidate = candidate if keep is None else candidate * keep
+    c = limited(c * gate(f) + gate(i) * candidate, cell.cell_clip)
     c = c if norm is None else norm.of(c, 4)
     o = o if p_o is None else o + p_o * c
     return ACTIVATIONS[cell.output](c) * gate(limited(o, cell.input_clip)), c
