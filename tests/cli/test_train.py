@@ -145,7 +145,14 @@ def begin(arguments, folder, epochs):
     """Start a training in a process of its own, and return it when some epochs are over."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "quadgate", "train", *arguments, "--out", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
     history = folder / "history.jsonl"
     deadline = time.monotonic() + 60
     while not history.exists() or history.read_text().count("\n") < epochs:
