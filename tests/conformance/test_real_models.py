@@ -10,7 +10,7 @@ import quadgate
 from quadgate.cell.activations import sigmoid
 from quadgate.errors import FileFormatError, InputError
 from quadgate.formats.pickles import load as load_pickle
-from quadgate.layouts import LAYOUTS, decode
+from quadgate.layouts import LAYOUTS
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"
 pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason="the folder of real models is not beside this clone")
@@ -180,17 +180,6 @@ def test_two_voice_detectors_in_one_archive_and_an_older_training():
     assert one.w_x.shape == other.w_x.shape == (4, 128, 128)
     assert 0.5 < np.abs(one.w_x - other.w_x).max() < 2
     assert np.corrcoef(one.w_h.ravel(), other.w_h.ravel())[0, 1] > 0.9
-
-
-def test_a_voice_detectors_scripted_weights_are_those_of_its_graph():
-    onnx = pytest.importorskip("onnx", reason="needs onnx")
-    model = onnx.load(MODELS / "32_silero_vad" / "silero_vad_16k_op15.onnx")
-    arrays = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
-    squares = [array for array in arrays.values() if array.shape == (512, 128)]
-    ((parameters,), _) = quadgate.load(MODELS / "32_silero_vad" / "silero_vad.jit").layers
-    held = [decode({"weight_ih": one, "weight_hh": one}, "torch.nn.LSTMCell").w_x for one in squares]
-    assert any(np.array_equal(parameters.w_x, one) for one in held)
-    assert any(np.array_equal(parameters.w_h, one) for one in held)
 
 
 def test_a_pickled_dictionary_of_arrays():
