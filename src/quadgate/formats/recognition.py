@@ -29,6 +29,12 @@ def onnx(path: Path, start: bytes) -> Path | None:
     return path if path.is_file() and (path.suffix == ".onnx" or model) else None
 
 
+def flax(path: Path, start: bytes) -> Path | None:
+    """A file that ends in `.msgpack`, or an npz archive."""
+    archive = path.suffix == ".npz" and start[:4] == b"PK\x03\x04"
+    return path if path.is_file() and (path.suffix == ".msgpack" or archive) else None
+
+
 def tflite(path: Path, start: bytes) -> Path | None:
     """A FlatBuffer that names itself."""
     return path if start[4:8] == b"TFL3" else None
