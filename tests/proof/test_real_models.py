@@ -24,15 +24,15 @@ def test_another_training_of_the_same_network_is_called_that():
 @pytest.mark.parametrize("name", ["silero_vad_16k_op15.onnx", "silero_vad_op18_ifless.onnx", "silero_vad.onnx"])
 def test_a_voice_detector_is_the_same_in_torchscript_and_in_onnx(name):
     pytest.importorskip("onnx", reason="onnx is not installed")
-    a, b = quadgate.load(SILERO / "silero_vad.jit"), quadgate.load(SILERO / name)
-    proof = verify(a.chain(0), b.chain(0) if len(b.chains) > 1 else b)
-    assert proof.layers[0].difference.largest < 1e-6
+    proof = verify(SILERO / "silero_vad.jit", SILERO / name)
+    assert proof.layers[0].difference.largest == 0
+    assert proof.holds == (name != "silero_vad_16k_op15.onnx")  # which has no layer for 8 kHz
 
 
-def test_half_precision_is_named():
+def test_a_training_from_elsewhere_has_no_relation():
     pytest.importorskip("onnx", reason="onnx is not installed")
     proof = verify(quadgate.load(SILERO / "silero_vad_16k_op15.onnx"), SILERO / "silero_vad_half.onnx")
-    assert proof.layers[0].why == "B equals A if its numbers are rounded to float16"
+    assert proof.layers[0].why.startswith("no relation was found: the weights correlate by 0.01")
 
 
 def test_a_denoiser_is_the_same_in_keras_and_in_onnx():
