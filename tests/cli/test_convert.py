@@ -77,3 +77,13 @@ def test_a_mistake_is_one_line(command, tmp_path, arguments, says):
     assert code == 2
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_the_printed_lines_run_the_onnx_model(command, tmp_path):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed (extra peers)")
+    _, out, _ = command("convert", CHECKPOINT, tmp_path / "m.onnx")
+    block = out.partition("\nto load it\n\n")[2].partition("\n\nproved")[0]
+    space = {}
+    exec("\n".join(line.removeprefix("    ") for line in block.splitlines()), space)
+    assert space["logits"].shape == (1, 2)

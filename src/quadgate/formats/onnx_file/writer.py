@@ -57,6 +57,30 @@ def write_model(model: Model, path: Path) -> None:
         beside.write_bytes(written.SerializeToString())
 
 
+def loading_code(model: Model, path: Path) -> str:
+    """Return the lines that run what `write_model` wrote, with ONNX Runtime, from a state of zero."""
+    states = []
+    for k, layer in enumerate(model.cells):
+        for cell in layer:
+            suffix = "_reverse" if cell.reverse else ""
+            widths = {"h": cell.width} | ({"c": cell.units} if cell.kind == "lstm" else {})
+            states += [f'"{letter}_{k}{suffix}": np.zeros((1, {H}), np.float32),' for letter, H in widths.items()]
+    result = "outputs" if model.head is None else "logits"
+    return "\n".join(
+        [
+            "import numpy as np",
+            "import onnxruntime",
+            "",
+            f'session = onnxruntime.InferenceSession("{path}")',
+            f"x = np.zeros((1, 10, {model.inputs}), np.float32)  # cases, steps, channels",
+            "state = {",
+            *(f"    {line}" for line in states),
+            "}",
+            f'({result},) = session.run(["{result}"], {{"x": x, "lengths": np.array([10]), **state}})',
+        ]
+    )
+
+
 class _Graph:
     """The nodes, tensors, inputs and outputs of a graph that is being written."""
 
