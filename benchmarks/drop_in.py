@@ -1,4 +1,6 @@
-"""`modules.LSTM` against `torch.nn.LSTM`, in turn on the same numbers: python benchmarks/drop_in.py [--steps 100] > FILE
+"""`modules.LSTM` against `torch.nn.LSTM`, in turn on the same numbers.
+
+    python benchmarks/drop_in.py [--steps 100] > FILE
 
 Every cell is the ratio of the best of several interleaved passes; the matching tests are tests/modules/test_lstm.py.
 """
@@ -25,6 +27,7 @@ OPTIONS = {
 
 
 def one_pass(layer, arguments, train):
+    """Forward, and in training backward."""
     if not train:
         with torch.no_grad():
             layer(*arguments)
@@ -47,6 +50,7 @@ def compared(runs, train, rounds):
 
 
 def main():
+    """Print every ratio as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--inputs", type=int, default=12)
