@@ -11,6 +11,7 @@ from hostile.fuzz import GOLDEN, TARGETS, Target, changed, check, inputs, load
 from quadgate.errors import FileFormatError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_changed_files_are_read_or_refused_in_one_line(tmp_path, name):
     tracemalloc.start()
