@@ -41,7 +41,7 @@ def test_every_pair_of_formats_is_converted_and_proved(first, second, shape, tmp
     one, other = tmp_path / NAMES[first], tmp_path / "there" / NAMES[second]
     quadgate.save(model, one, to=first)
     told = {"activations": model.cells[0][0].activations}
-    settings = {"forget_bias": 1.0, **told} if first == "tf1" else {}
+    settings = {"tf1": {"forget_bias": 1.0, **told}, "flax": told}.get(first, {})
     proof = convert(one, other, second, **settings)
     assert proof.verdict == "proved", str(proof)
     assert proof.exit_code == 0
