@@ -5,14 +5,17 @@ from quadgate.modules.acceleration import Acceleration, accelerate
 from quadgate.modules.basic_lstm import BasicLSTM, BasicLSTMCell
 from quadgate.modules.classifier import SequenceClassifier
 from quadgate.modules.exchange import from_model, to_model
+from quadgate.modules.gru import GRU, GRUCell
 from quadgate.modules.lstm import LSTM, LSTMCell
 from quadgate.modules.optimizer import TensorFlowAdam
 
 __all__ = [
+    "GRU",
     "LSTM",
     "Acceleration",
     "BasicLSTM",
     "BasicLSTMCell",
+    "GRUCell",
     "LSTMCell",
     "SequenceClassifier",
     "TensorFlowAdam",

@@ -1,4 +1,4 @@
-"""`quadgate.accelerate`: the LSTMs inside any model of PyTorch's, run by quadgate from one line on.
+"""`quadgate.accelerate`: the LSTMs and GRUs inside any model of PyTorch's, run by quadgate from one line on.
 
 A module is replaced in place: its class becomes quadgate's, and nothing else of it changes. So its parameters are the
 very same objects, and optimisers, hooks, wrappers and whoever else holds it go on working.
@@ -18,9 +18,15 @@ from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves
 
 from quadgate.kernels.choice import compiled_is_built
+from quadgate.modules.gru import GRU, GRUCell
 from quadgate.modules.lstm import LSTM, LSTMCell
 
-_OURS: dict[type[nn.Module], type[nn.Module]] = {nn.LSTM: LSTM, nn.LSTMCell: LSTMCell}
+_OURS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.LSTM: LSTM,
+    nn.LSTMCell: LSTMCell,
+    nn.GRU: GRU,
+    nn.GRUCell: GRUCell,
+}
 _THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
 _MARK = "_replaced_by_quadgate"
 _ROUNDS = 5
@@ -60,7 +66,7 @@ class Acceleration:
 
 
 def accelerate(model: nn.Module, example: Any = None, undo: bool = False) -> Acceleration:
-    """Let quadgate run every `torch.nn.LSTM` and `torch.nn.LSTMCell` inside a model, in place.
+    """Let quadgate run every `torch.nn.LSTM`, `GRU`, `LSTMCell` and `GRUCell` inside a model, in place.
 
     Parameters, state dict, hooks and results stay as they are, up to rounding. A module becomes a
     `quadgate.modules.LSTM`, which is no `torch.nn.LSTM`: `isinstance` tells them apart.
@@ -121,11 +127,13 @@ def _replace(module: nn.Module, ours: bool = True) -> None:
 def _reason_to_keep(module: nn.Module) -> str:
     """Say why a recurrent module cannot be replaced; an empty string for one that can, and for every other module."""
     if isinstance(module, torch.jit.ScriptModule):
-        return "TorchScript: replace it before scripting" if module.original_name in ("LSTM", "LSTMCell") else ""
-    if isinstance(module, LSTM | LSTMCell) or not isinstance(module, nn.LSTM | nn.LSTMCell | nn.GRU | nn.GRUCell):
+        return (
+            "TorchScript: replace it before scripting"
+            if module.original_name in ("LSTM", "LSTMCell", "GRU", "GRUCell")
+            else ""
+        )
+    if type(module) in _THEIRS or not isinstance(module, nn.LSTM | nn.LSTMCell | nn.GRU | nn.GRUCell):
         return ""
-    if isinstance(module, nn.GRU | nn.GRUCell):
-        return "a GRU: torch runs it"
     if parametrize.is_parametrized(module):
         return "its weights are parametrized"
     if type(module) not in _OURS:

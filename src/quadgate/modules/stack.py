@@ -70,7 +70,7 @@ def run_stack(
         x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
 
     last = [torch.stack(one) for one in zip(*finals, strict=True)]
-    if autocast:
+    if autocast and is_lstm:  # of a GRU, PyTorch hands out float32
         narrow = torch.get_autocast_dtype(x.device.type)
         x, last = x.to(narrow), [one.to(narrow) for one in last]
     result: Any = _as_given(module, x, batched)
