@@ -6,8 +6,7 @@ import torch
 from torch import library
 from torch.autograd import gradcheck, gradgradcheck
 
-import quadgate
-from quadgate import cell
+from quadgate import cell, gru
 from quadgate.cell import Activations, GRUParameters
 from quadgate.errors import InputError
 from quadgate.layouts import decode, encode
@@ -31,7 +30,7 @@ def numbers(dtype=torch.float64, requires_grad=True, scale=0.8):
 
 
 def flat(*tensors, lengths=None, **options):
-    return quadgate.gru(**dict(zip(NAMES, tensors, strict=True)), lengths=lengths, **options)
+    return gru(**dict(zip(NAMES, tensors, strict=True)), lengths=lengths, **options)
 
 
 def reference(x, kernel, recurrent_kernel, bias, recurrent_bias, state, lengths=None, reset_after=True, reverse=False):
@@ -206,7 +205,7 @@ def test_every_layout_of_whole_tensors(layout):
     kernel, recurrent_kernel, *biases = tensors.values()
     roles = dict(zip(("bias", "recurrent_bias"), biases, strict=False))
     x = torch.from_numpy(rng.standard_normal((N, T, C)))
-    outputs, _ = quadgate.gru(
+    outputs, _ = gru(
         x,
         kernel,
         recurrent_kernel=recurrent_kernel,
@@ -248,4 +247,4 @@ def test_bad_input_is_refused_by_name(change, message):
         given["bias"], given["recurrent_bias"] = torch.zeros(4 * H), torch.zeros(4 * H)
         change |= {"reset_after": True}
     with pytest.raises(InputError, match=message):
-        quadgate.gru(**given | change)
+        gru(**given | change)
