@@ -1,20 +1,9 @@
 // The kernels against loops over scalars in float64: values and gradients of every option.
 #include "lstm.h"
 
-#include <cstring>
-#include <new>
-
+#include "poisoned_memory.h"
 #include "problem.h"
 #include "reference.h"
-
-// The kernels' scratch memory, poisoned: all bits set is a NaN.
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  const std::size_t line = static_cast<std::size_t>(alignment);
-  void* const memory = std::aligned_alloc(line, (size + line - 1) / line * line);
-  if (!memory) throw std::bad_alloc();
-  return std::memset(memory, 0xff, size);
-}
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 
 namespace {
 
