@@ -36,6 +36,9 @@ class Contestant:
     prepare: Callable[[Case, Problem], Prepared]
 
 
+_BUILT_OF_ONNX = ("onnxruntime", "openvino")  # they run a model that is made with the package onnx
+
+
 def installed() -> list[Contestant]:
     """Return quadgate, then every peer that is installed."""
     known: list[tuple[str, str, tuple[Task, ...], Callable[[Case, Problem], Prepared]]] = [
@@ -47,7 +50,7 @@ def installed() -> list[Contestant]:
     return [
         Contestant(name, version(package), tasks, prepare)
         for name, package, tasks, prepare in known
-        if find_spec(package) is not None
+        if find_spec(package) is not None and (name not in _BUILT_OF_ONNX or find_spec("onnx") is not None)
     ]
 
 
