@@ -7,7 +7,9 @@
 #include "peak.h"
 #include "processor.h"
 #include "python_gru.h"
+#include "python_head.h"
 #include "python_lstm.h"
+#include "python_stream.h"
 
 namespace nb = nanobind;
 
@@ -23,6 +25,8 @@ NB_MODULE(_native, module) {
              "The instruction set that the kernels use: the best, or the one that QUADGATE_ISA names.");
   quadgate::binding::register_lstm(module);
   quadgate::binding::register_gru(module);
+  quadgate::binding::register_head(module);
+  quadgate::binding::register_stream(module);
   module.def("fma_peak", &quadgate::fma_peak, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
              "Floating-point operations per second of fused multiply-adds alone.");
 }

@@ -87,6 +87,8 @@ class PythonGru {
     trainable_ = trainable;
   }
 
+  const Gru<Real>& packed() const { return *gru_; }
+
   void forward(nb::handle x, nb::handle lengths, nb::handle h_start, nb::handle outputs, nb::handle h_final,
                nb::handle saved, int64_t recompute_every, int threads) const {
     Arguments arguments;
@@ -171,6 +173,15 @@ void register_class(nb::module_& module, const char* name, const char* summary) 
 }
 
 }  // namespace
+
+template <class Real>
+const Gru<Real>* packed_gru(nb::handle object) {
+  const PythonGru<Real>* layer = nullptr;
+  return nb::try_cast(object, layer, false) && layer ? &layer->packed() : nullptr;
+}
+
+template const Gru<float>* packed_gru<float>(nb::handle);
+template const Gru<double>* packed_gru<double>(nb::handle);
 
 void register_gru(nb::module_& module) {
   register_class<float>(module, "GruFloat32", "A packed GRU layer, computed in float32.");

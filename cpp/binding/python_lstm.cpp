@@ -203,6 +203,8 @@ class PythonLstm {
     lstm_->backward(call, threads);
   }
 
+  const Lstm<Real>& packed() const { return *lstm_; }
+
   std::size_t saved_size(int64_t cases, int64_t steps, int64_t recompute_every) const {
     if (cases < 0 || steps < 0 || recompute_every < 0) throw Refused("saved_size: found a negative size");
     return lstm_saved_size<Real>(cell_, cases, steps, recompute_every);
@@ -254,6 +256,15 @@ void register_class(nb::module_& module, const char* name, const char* summary) 
 }
 
 }  // namespace
+
+template <class Real>
+const Lstm<Real>* packed_lstm(nb::handle object) {
+  const PythonLstm<Real>* layer = nullptr;
+  return nb::try_cast(object, layer, false) && layer ? &layer->packed() : nullptr;
+}
+
+template const Lstm<float>* packed_lstm<float>(nb::handle);
+template const Lstm<double>* packed_lstm<double>(nb::handle);
 
 void register_lstm(nb::module_& module) {
   register_class<float>(module, "LstmFloat32", "A packed layer, computed in float32.");

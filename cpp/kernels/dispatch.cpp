@@ -2,6 +2,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "head.h"
 #include "kernels.h"
 #include "processor.h"
 
@@ -13,6 +14,7 @@ namespace quadgate {
   extern const LstmKernels<double> kLstmDouble; \
   extern const GruKernels<float> kGruFloat;    \
   extern const GruKernels<double> kGruDouble;  \
+  extern const HeadKernels kHead;              \
   }
 #if defined(__x86_64__)
 QUADGATE_KERNELS_OF(baseline)
@@ -30,15 +32,16 @@ struct Target {
   const LstmKernels<double>* lstm_double;
   const GruKernels<float>* gru_float;
   const GruKernels<double>* gru_double;
+  const HeadKernels* head;
 };
 
 constexpr Target kTargets[] = {
 #if defined(__x86_64__)
-    {"avx512", &avx512::kLstmFloat, &avx512::kLstmDouble, &avx512::kGruFloat, &avx512::kGruDouble},
-    {"avx2", &avx2::kLstmFloat, &avx2::kLstmDouble, &avx2::kGruFloat, &avx2::kGruDouble},
-    {"x86-64", &baseline::kLstmFloat, &baseline::kLstmDouble, &baseline::kGruFloat, &baseline::kGruDouble},
+    {"avx512", &avx512::kLstmFloat, &avx512::kLstmDouble, &avx512::kGruFloat, &avx512::kGruDouble, &avx512::kHead},
+    {"avx2", &avx2::kLstmFloat, &avx2::kLstmDouble, &avx2::kGruFloat, &avx2::kGruDouble, &avx2::kHead},
+    {"x86-64", &baseline::kLstmFloat, &baseline::kLstmDouble, &baseline::kGruFloat, &baseline::kGruDouble, &baseline::kHead},
 #elif defined(__aarch64__)
-    {"neon", &neon::kLstmFloat, &neon::kLstmDouble, &neon::kGruFloat, &neon::kGruDouble},
+    {"neon", &neon::kLstmFloat, &neon::kLstmDouble, &neon::kGruFloat, &neon::kGruDouble, &neon::kHead},
 #endif
 };
 
@@ -71,5 +74,7 @@ template <>
 const GruKernels<double>& gru_kernels() {
   return *chosen_target().gru_double;
 }
+
+const HeadKernels& head_kernels() { return *chosen_target().head; }
 
 }  // namespace quadgate

@@ -88,6 +88,12 @@ class Gru {
   void forward(const GruForward<Real>& call, int threads) const;
   void backward(const GruBackward<Real>& call, int threads) const;
 
+  // As of Lstm: one step at a time, in memory of the caller's.
+  std::size_t scratch_size(std::int64_t cases) const;
+  void forward(const GruForward<Real>& call, Real* scratch) const;
+
+  const GruCell& cell() const;
+
  private:
   struct Packed;
   std::unique_ptr<Packed> packed_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "buffer.h"
 #include "float_mode.h"
 #include "kernels.h"
 #include "thread_pool.h"
@@ -53,6 +54,21 @@ void Lstm<Real>::forward(const LstmForward<Real>& call, int threads) const {
     const Buffer<Real> scratch(kernels.forward_scratch(cell, tiles[tile].count));
     kernels.forward(cell, weights.data(), call, tiles[tile], scratch.data());
   });
+}
+
+template <class Real>
+std::size_t Lstm<Real>::scratch_size(std::int64_t cases) const {
+  return packed_->kernels.forward_scratch(packed_->cell, std::min(cases, kMostCases));
+}
+
+template <class Real>
+void Lstm<Real>::forward(const LstmForward<Real>& call, Real* scratch) const {
+  forward_tiles(*packed_, call, scratch);
+}
+
+template <class Real>
+const LstmCell& Lstm<Real>::cell() const {
+  return packed_->cell;
 }
 
 template <class Real>

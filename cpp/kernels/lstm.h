@@ -107,6 +107,14 @@ class Lstm {
   void forward(const LstmForward<Real>& call, int threads) const;
   void backward(const LstmBackward<Real>& call, int threads) const;
 
+  // Forward on the calling thread alone, in memory of the caller's: it allocates nothing, takes no lock and calls no
+  // system, which is what one step at a time needs. `scratch` has scratch_size elements and begins with a cache line;
+  // call.saved is null.
+  std::size_t scratch_size(std::int64_t cases) const;
+  void forward(const LstmForward<Real>& call, Real* scratch) const;
+
+  const LstmCell& cell() const;
+
  private:
   struct Packed;
   std::unique_ptr<Packed> packed_;

@@ -74,7 +74,9 @@ void load_states(const ForwardTile<Real>& t, const Real* c, const Real* h) {
   clear(t.h, t.tile.count * t.layout.width);
   clear(t.h_next, t.tile.count * t.layout.width);
   for (std::int64_t s = 0; s < t.tile.count; ++s) {
-    for (std::int64_t u = 0; c && u < H; ++u) t.c_of(s, u / L)[u % L] = c[(t.tile.first + s) * H + u];
+    for (std::int64_t u = 0; c && u < H; u += L) {
+      store(t.c_of(s, u / L), load_part(c + (t.tile.first + s) * H + u, H - u));
+    }
     if (h) copy(t.h + s * t.layout.width, h + (t.tile.first + s) * P, P);
   }
 }
@@ -84,7 +86,9 @@ void store_states(const ForwardTile<Real>& t, Real* c, Real* h) {
   constexpr int L = kLanes<Real>;
   const std::int64_t H = t.cell.units, P = t.cell.width;
   for (std::int64_t s = 0; s < t.tile.count; ++s) {
-    for (std::int64_t u = 0; c && u < H; ++u) c[(t.tile.first + s) * H + u] = t.c_of(s, u / L)[u % L];
+    for (std::int64_t u = 0; c && u < H; u += L) {
+      store_part(c + (t.tile.first + s) * H + u, load(t.c_of(s, u / L)), H - u);
+    }
     if (h) copy(h + (t.tile.first + s) * P, t.h + s * t.layout.width, P);
   }
 }

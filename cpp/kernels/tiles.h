@@ -1,33 +1,18 @@
-// How a batch is cut into tiles, and the memory that a tile works in.
+// How a batch is cut into tiles.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <new>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
+#include "float_mode.h"
 #include "kernels.h"
 
 namespace quadgate {
-
-// Memory of any contents that begins with a cache line.
-template <class Real>
-class Buffer {
- public:
-  explicit Buffer(std::size_t size) : data_(static_cast<Real*>(operator new(size * sizeof(Real), kLine))) {}
-  ~Buffer() { operator delete(data_, kLine); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  Real* data() const { return data_; }
-
- private:
-  static constexpr std::align_val_t kLine{64};
-  Real* data_;
-};
 
 // Asks for large pages under memory that is about to be written for the first time: a training step saves tens of
 // megabytes, and the system would stop it at every 4 KB of them. A hint: where it fails, nothing is lost.
@@ -60,5 +45,15 @@ inline Tiles tiles_for(std::int64_t cases, int threads) {
 
 // The tiles of a training step decide how the weight gradient is summed, so they depend on the batch alone.
 inline Tiles training_tiles(std::int64_t cases) { return {cases, divided_up(cases, 16)}; }
+
+// Every tile forward, one after the other in the same scratch, on the calling thread.
+template <class Packed, class Call, class Real>
+void forward_tiles(const Packed& packed, const Call& call, Real* scratch) {
+  const DefaultFloatMode mode;
+  for (std::int64_t first = 0; first < call.cases; first += kMostCases) {
+    packed.kernels.forward(packed.cell, packed.weights.data(), call,
+                           {first, std::min(call.cases - first, kMostCases)}, scratch);
+  }
+}
 
 }  // namespace quadgate
