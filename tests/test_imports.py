@@ -9,7 +9,7 @@ import pytest
 import quadgate
 
 HEAVY = ("torch", "pandas", "aeon", "sklearn", "typer", "rich", "matplotlib", "pyarrow")
-LIGHT_ROOMS = ("cell", "layouts", "model", "formats", "explain", "kernels")
+LIGHT_ROOMS = ("cell", "layouts", "model", "formats", "explain", "kernels", "streaming")
 
 
 def run_python(text: str) -> str:

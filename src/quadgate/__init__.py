@@ -41,6 +41,7 @@ __all__ = [
     "proof",
     "rnn",
     "save",
+    "streaming",
     "training",
     "verify",
 ]
@@ -55,6 +56,7 @@ _ROOMS = {
     "layouts",
     "model",
     "modules",
+    "streaming",
     "proof",
     "training",
 }

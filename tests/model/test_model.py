@@ -76,7 +76,7 @@ def test_a_case_has_the_same_numbers_alone_and_in_any_batch(pool, bidirectional,
 
 @pytest.mark.parametrize("kind", ["pool", "head"])
 def test_pooling_and_head_have_the_same_bits_in_any_batch(kind):
-    from quadgate.model.pooling import dense, pool
+    from quadgate.kernels.pooling import dense, pool
 
     random = np.random.default_rng(0)
     outputs = random.normal(size=(13, 37, 64)).astype(np.float32)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quadgate.model import pooling
+from quadgate.kernels import pooling
 from quadgate.modules.pooling import POOLS, pooled
 
 KINDS = st.sampled_from(POOLS)

@@ -163,6 +163,11 @@ class GRUParameters:
         """H, the number of units."""
         return int(self.w_x.shape[2])
 
+    @property
+    def state_width(self) -> int:
+        """H: the output and the fed-back state are as wide as the layer."""
+        return self.units
+
 
 def _expect(name: str, array: Array | None, shape: tuple[int | None, ...]) -> None:
     """Refuse an array of another shape; None in `shape` stands for any size."""

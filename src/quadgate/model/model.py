@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,14 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 from quadgate.cell import GRUParameters, LSTMParameters
 from quadgate.errors import InputError, suggest
 from quadgate.kernels import gru, lstm
+from quadgate.kernels.head import Head as PackedHead
 from quadgate.model.assumption import Assumption
 from quadgate.model.cell import Cell
 from quadgate.model.network import Head, Network
-from quadgate.model.pooling import dense, pool, softmax
 from quadgate.model.scaling import Scaling
 from quadgate.model.series import accept
 from quadgate.model.summary import SummaryTable
 from quadgate.model.variables import Variables
+
+if TYPE_CHECKING:
+    from quadgate.streaming import Stream, Streams
 
 Array = NDArray[Any]
 State = tuple[tuple[tuple[Array, ...], ...], ...]
@@ -189,8 +192,7 @@ class Model:
             InputError: `x`, `lengths`, `state` or `output` do not fit the model, or its layers are not one chain; says
                 what to do.
         """
-        output = self._choose(output)
-        self._check_one_chain()
+        head, probabilities = self.head_for(output)
         x, steps = accept(x, lengths, self.inputs)
         values = x.astype(np.float32) if self.scaling is None else self.scaling.apply(x)
         if self.scaling is not None and steps is not None:
@@ -201,15 +203,40 @@ class Model:
             directions = [_run_cell(values, cell, one, steps) for cell, one in zip(cells, start, strict=True)]
             values = np.concatenate([outputs for outputs, _ in directions], axis=2, dtype=np.float32)
             final.append(tuple(end for _, end in directions))
-        if output == "outputs" or self.head is None:
+        if head is None:
             return values, tuple(final)
         top = np.concatenate([end[-1] for end in final[-1]], axis=1)
-        query = None if self.head.query is None else self.variables[self.head.query]
-        features = pool(values, top, steps, self.head.pool, query)
+        return head.run(values, steps, top, probabilities), tuple(final)
+
+    def stream(self, output: str | None = None) -> Stream:
+        """Return a stream, which takes one sample after the other; see `quadgate.streaming.Stream`."""
+        from quadgate.streaming import Stream
+
+        return Stream(self, output)
+
+    def streams(self, number: int, output: str | None = None) -> Streams:
+        """Return many streams, which take their samples together; see `quadgate.streaming.Streams`."""
+        from quadgate.streaming import Streams
+
+        return Streams(self, number, output)
+
+    def head_for(self, output: str | None) -> tuple[PackedHead | None, bool]:
+        """Return the head that `output` needs, packed, and whether its answers are probabilities.
+
+        Raises:
+            InputError: `output` is not known, or the layers are not one chain.
+        """
+        output = self._choose(output)
+        self._check_one_chain()
+        if output == "outputs" or self.head is None:
+            return None, False
         weights = self.variables[self.head.weights]
-        biases = None if self.head.biases is None else self.variables[self.head.biases]
-        logits = dense(features, weights.T if self.head.transposed else weights, biases)
-        return softmax(logits) if output == "probabilities" else logits, tuple(final)
+        return PackedHead(
+            self.head.pool,
+            None if self.head.query is None else self.variables[self.head.query],
+            weights.T if self.head.transposed else weights,
+            None if self.head.biases is None else self.variables[self.head.biases],
+        ), output == "probabilities"
 
     def _check_chains(self) -> None:
         if min(self.chains) < 1 or sum(self.chains) != len(self.cells) or not all(self.cells):

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from quadgate.cell import Activations, GRUParameters, gru, lstm
 from quadgate.errors import FileFormatError, InputError
+from quadgate.kernels.pooling import pool
 from quadgate.model import Assumption, Cell, Model
-from quadgate.model.pooling import pool
 from quadgate.proof.proof import decides
 
 Array = NDArray[Any]

@@ -134,3 +134,44 @@ class GruFloat32(_Gru):
 
 class GruFloat64(_Gru):
     """A packed layer, computed in float64."""
+
+class Head:
+    """Pooling, the dense layer and the probabilities, packed; see `quadgate.kernels.head`."""
+
+    carried_size: int
+
+    def __init__(self, pool: str, query: _Array | None, weights: _Array, biases: _Array) -> None: ...
+    def forward(
+        self,
+        outputs: _Array | None,  # [N, T, F], dense; not read for last
+        lengths: _Array | None,  # [N] int64
+        last: _Array | None,  # [N, F], dense; read for last
+        probabilities: bool,
+        answers: _Array,  # [N, K], dense, written
+    ) -> None: ...
+
+class Stream:
+    """A network and the state of its streams; the arrays of the state are the caller's, read and written by each step.
+
+    Raises:
+        InputError: arrays or layers that do not fit each other, or a number that is not finite.
+    """
+
+    def __init__(
+        self,
+        layers: list[tuple[Any, ...]],  # (packed LSTM, c [N, H], h [N, P]) or (packed GRU, h [N, H])
+        mean: _Array | None,  # [C] float64
+        scale: _Array | None,  # [C] float64
+        head: Head | None,
+        carried: _Array | None,  # [N, carried_size] float64
+        probabilities: bool,
+        many: bool,
+    ) -> None: ...
+    def step(self, x: Any, out: Any) -> bool:
+        """Take one sample of each stream; False, and nothing done, where x is no dense float32 or float64 buffer."""
+
+    def run(self, x: Any, out: Any) -> bool:
+        """Take a chunk of samples."""
+
+    def time_steps(self, x: _Array, nanoseconds: _Array) -> None:
+        """Take `x [T, N, C]` one step at a time and write how long each took, without Python around it."""

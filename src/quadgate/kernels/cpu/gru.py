@@ -31,6 +31,8 @@ class PackedGRU:
 
     def __init__(self, parameters: GRUParameters) -> None:
         self._layer = _Layer(parameters, trainable=False)
+        self.native = self._layer.native
+        """The packed layer as the compiled module knows it, which is what `_native.Stream` takes."""
 
     def __call__(
         self, x: ArrayLike, state: ArrayLike | None = None, lengths: ArrayLike | None = None

@@ -32,6 +32,8 @@ class PackedLSTM:
 
     def __init__(self, parameters: LSTMParameters) -> None:
         self._layer = _Layer(parameters, trainable=False)
+        self.native = self._layer.native
+        """The packed layer as the compiled module knows it, which is what `_native.Stream` takes."""
 
     def __call__(
         self, x: ArrayLike, state: tuple[ArrayLike, ArrayLike] | None = None, lengths: ArrayLike | None = None
