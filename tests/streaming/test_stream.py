@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quadgate import load, save
 from quadgate.errors import FileFormatError, InputError
 from quadgate.kernels import explain_choice
-from quadgate.model import Model, Network, Scaling, load, save
+from quadgate.model import Model, Network, Scaling
 from quadgate.model.network import POOLS
 from quadgate.streaming import StreamState
 
