@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import assert_float32_close
-from kernels.layers import arrays_of, cases_of, problem
+from kernels.layers import arrays_of, cases_of, gru_problem, problem
 from quadgate import cell
 from quadgate.cell import Activations, LSTMParameters
 from quadgate.errors import InputError
@@ -286,3 +286,26 @@ def test_bad_input_is_refused_by_name(change, message):
     arguments = {"x": one.x, "parameters": one.parameters, "state": one.state, "lengths": None, **change}
     with pytest.raises(InputError, match=message):
         cpu.lstm_forward(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_arrays_at_odd_addresses_are_copied(kind):
+    # As they lie in a file that stores its tensors one behind another.
+    one = problem(3, 5, 2, 6) if kind == "lstm" else gru_problem(3, 5, 2, 6)
+    names = ("w_x", "w_h", "b_x")
+    odd = replace(one.parameters, **{name: at_odd_address(getattr(one.parameters, name)) for name in names})
+    run = cpu.lstm.lstm_forward if kind == "lstm" else cpu.gru.gru_forward
+    state = one.state if kind == "lstm" else one.state[0]
+    expected = run(one.x, one.parameters, state)
+    found = run(
+        at_odd_address(one.x), odd, tuple(map(at_odd_address, state)) if kind == "lstm" else at_odd_address(state)
+    )
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+def at_odd_address(array):
+    memory = np.empty(array.nbytes + 1, np.uint8)[1:]
+    memory[:] = np.frombuffer(array.tobytes(), np.uint8)
+    found = memory.view(array.dtype).reshape(array.shape)
+    assert not found.flags.aligned
+    return found

@@ -32,10 +32,10 @@ class Head:
 
     def __init__(self, kind: str, query: ArrayLike | None, weights: ArrayLike, biases: ArrayLike | None) -> None:
         self._kind = kind
-        self._weights = np.ascontiguousarray(weights, np.float32)
+        self._weights = np.require(weights, np.float32, ["C", "A"])
         F, K = self._weights.shape
-        self._biases = np.ascontiguousarray(np.zeros(K) if biases is None else biases, np.float32)
-        self._query = None if query is None else np.ascontiguousarray(query, np.float32)
+        self._biases = np.require(np.zeros(K) if biases is None else biases, np.float32, ["C", "A"])
+        self._query = None if query is None else np.require(query, np.float32, ["C", "A"])
         self.carried_size = 0 if kind == "last" else 2 + F
         """How many numbers a case carries from step to step, all zero before the first: see `step`."""
         self.classes = K
@@ -60,9 +60,9 @@ class Head:
             return softmax(logits) if probabilities else logits
         answers = np.empty((len(last), self.classes), np.float32)
         if lengths is not None:
-            lengths = np.ascontiguousarray(lengths, np.int64)
-        last = np.ascontiguousarray(last, np.float32)
-        self.native.forward(np.ascontiguousarray(outputs, np.float32), lengths, last, probabilities, answers)
+            lengths = np.require(lengths, np.int64, ["C", "A"])
+        last = np.require(last, np.float32, ["C", "A"])
+        self.native.forward(np.require(outputs, np.float32, ["C", "A"]), lengths, last, probabilities, answers)
         return answers
 
     def step(self, outputs: Array, carried: Array, probabilities: bool) -> Array:

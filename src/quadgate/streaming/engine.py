@@ -77,7 +77,7 @@ class Engine:
             shape = ", ".join("steps" if size is None else str(size) for size in wanted)
             raise InputError(f"x: found shape {array.shape}, expected ({shape}), {self.inputs} channels last")
         single = array.dtype == np.float32 or (array.dtype.kind in "biuf" and array.dtype.itemsize <= 2)
-        return np.ascontiguousarray(array, np.float32 if single else np.float64)
+        return np.require(array, np.float32 if single else np.float64, ["C", "A"])
 
     def advance(self, x: Any, out: Array, steps: bool) -> Array:
         """Read samples and write the answers."""

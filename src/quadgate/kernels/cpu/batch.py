@@ -24,15 +24,15 @@ def batch_arrays(
     x = np.asarray(x, dtype)
     if x.ndim != 3 or x.shape[2] != channels:
         raise InputError(f"x: found shape {x.shape}, expected [cases, steps, {channels} channels]")
-    if x.strides[2] != x.itemsize:
-        x = np.ascontiguousarray(x)
+    if x.strides[2] != x.itemsize or any(stride % x.itemsize for stride in x.strides) or not x.flags.aligned:
+        x = np.require(x, None, ["C", "A"])
     return x, None if lengths is None else checked_lengths(lengths, *x.shape[:2])
 
 
 def dense_array(name: str, array: ArrayLike | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return `array` dense, and zeros of `shape` where there is none.
+    """Return `array` dense and aligned, and zeros of `shape` where there is none.
 
     Raises:
         InputError: it has another shape.
     """
-    return np.ascontiguousarray(checked_array(name, array, shape, dtype))
+    return np.require(checked_array(name, array, shape, dtype), None, ["C", "A"])

@@ -127,7 +127,9 @@ class _Layer:
         p = self._parameters = parameters
         self.dtype = computed_in(p)
         self.native = (GruFloat64 if self.dtype == np.float64 else GruFloat32)(
-            tuple(None if array is None else np.asarray(array, self.dtype) for array in (p.w_x, p.w_h, p.b_x, p.b_h)),
+            tuple(
+                None if one is None else np.require(one, self.dtype, ["C", "A"]) for one in (p.w_x, p.w_h, p.b_x, p.b_h)
+            ),
             reset_after=p.reset_after,
             gate=p.activations.gate,
             candidate=p.activations.cell,

@@ -139,7 +139,7 @@ class _Layer:
         p = self._parameters = parameters
         self.dtype = computed_in(p)
         self.native = (LstmFloat64 if self.dtype == np.float64 else LstmFloat32)(
-            tuple(None if array is None else np.asarray(array, self.dtype) for array in _weights(p)),
+            tuple(None if array is None else np.require(array, self.dtype, ["C", "A"]) for array in _weights(p)),
             forget_bias=p.forget_bias,
             gate=p.activations.gate,
             cell=p.activations.cell,
