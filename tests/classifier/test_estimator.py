@@ -211,7 +211,11 @@ def test_a_saved_estimator_comes_back_to_the_same_bits(tmp_path, missing):
     assert again.get_params() == classifier.get_params() | {"random_state": None}
     assert quadgate.load(tmp_path / "run").labels == ("no", "yes")
     again.save(tmp_path / "run")  # in place
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"estimator.json", "model.safetensors"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "estimator.json",
+        "model.safetensors",
+        "training_states.safetensors",
+    }
 
 
 def test_a_damaged_estimator_is_refused_in_one_line(tmp_path, fitted):
@@ -259,3 +263,27 @@ def test_it_works_within_scikit_learn():
     assert pipeline.predict(rows).shape == (48,)
     calibrated = CalibratedClassifierCV(LSTMClassifier(**QUICK), cv=2).fit(array, y)
     np.testing.assert_allclose(calibrated.predict_proba(array).sum(axis=1), 1, rtol=0, atol=1e-12)
+
+
+def test_the_nearest_training_cases_are_places_in_x_and_are_kept_in_files(tmp_path):
+    X, y = cases(12)
+    weights = np.where(np.arange(12) == 3, 0.0, 1.0)  # left out of training, so it is nobody's neighbour
+    classifier = LSTMClassifier(**QUICK).fit(X, y, sample_weight=weights)
+    distances, places = classifier.kneighbors(X, 3)
+    assert distances.shape == places.shape == (12, 3)
+    assert (np.diff(distances) >= 0).all()
+    own = np.flatnonzero(weights)
+    assert places[own, 0].tolist() == own.tolist()
+    np.testing.assert_allclose(distances[own, 0], 0, atol=1e-6)
+    assert 3 not in places
+    states = np.concatenate([end[-1] for end in classifier.model_.run(X)[1][-1]], axis=1).astype(np.float64)
+    expected = np.linalg.norm(states[5] - states[places[5]], axis=1)
+    np.testing.assert_allclose(distances[5], expected, atol=1e-6)
+    classifier.save(tmp_path / "run")
+    again = LSTMClassifier.load(tmp_path / "run").kneighbors(X, 3)
+    np.testing.assert_array_equal(again[0], distances)
+    np.testing.assert_array_equal(again[1], places)
+    with pytest.raises(InputError, match="neighbors: found 12, expected 1 to 11, the number of training cases"):
+        classifier.kneighbors(X, 12)
+    with pytest.raises(NotFittedError):
+        LSTMClassifier().kneighbors(X)

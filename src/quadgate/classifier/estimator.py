@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from safetensors.numpy import save as to_safetensors
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
@@ -25,11 +26,14 @@ from quadgate.classifier.series import series_of
 from quadgate.data import Sequences
 from quadgate.data.missing import channel_means, fill_missing
 from quadgate.errors import FileFormatError, InputError
+from quadgate.explain import final_states, nearest
 from quadgate.formats import load, save
-from quadgate.model import Model, write_atomically
+from quadgate.model import Model, Variables, write_atomically
+from quadgate.model.tensors import read_tensors
 
 FORMAT_VERSION = 1
 ESTIMATOR = "estimator.json"
+STATES = "training_states.safetensors"
 CASES = 256  # that are predicted together
 _SETTINGS = (
     "units", "layers", "bidirectional", "pool", "initializer", "dropout", "noise", "optimizer", "learning_rate",
@@ -157,11 +161,12 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             source="X",
             weights=weights,
         )
-        if weights is not None:
-            cases = cases.take(np.flatnonzero(weights > 0))
+        self._places = np.arange(len(cases)) if weights is None else np.flatnonzero(weights > 0)
+        cases = cases.take(self._places)
         self._check_classes(cases)
         run = train(cases, settings, callbacks=tuple(self.callbacks or ()))
         self.model_ = self._named(run.model)
+        self._states = final_states(self.model_, cases.series)
         self.history_ = run.history.epochs
         self.n_iter_ = len(self.history_)
         self.reach_ = run.reach_before
@@ -184,12 +189,29 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: series that do not fit those of `fit`.
             NotFittedError: before `fit`.
         """
-        check_is_fitted(self)
-        series = fill_missing(series_of(self, X, reset=False), self.missing, self._means)
-        Sequences(tuple(series), source="X")  # names what is not finite
+        series = self._accepted(X)
         parts = [series[start : start + CASES] for start in range(0, len(series), CASES)]
         found = np.concatenate([self.model_.run(part, output="probabilities")[0] for part in parts]).astype(np.float64)
         return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+    def kneighbors(self, X: Any, n_neighbors: int = 5) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the nearest training cases of each series: those whose final states are most like its own.
+
+        Args:
+            X: as in `fit`.
+            n_neighbors: k.
+
+        Returns:
+            The Euclidean distances `[N, k]` between final states, the nearest first, and the places `[N, k]` of those
+            cases in the X of `fit`.
+
+        Raises:
+            InputError: series that do not fit those of `fit`, or fewer than k training cases.
+            NotFittedError: before `fit`.
+        """
+        series = self._accepted(X)
+        found = nearest(final_states(self.model_, series), self._states, n_neighbors)
+        return found.distances, self._places[found.indices]
 
     def save(self, path: str | Path) -> None:
         """Write a folder that `LSTMClassifier.load` reads, and `quadgate.load` and every subcommand too; no pickle.
@@ -219,6 +241,8 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         save(self.model_, folder, to="quadgate")
         with write_atomically(folder / ESTIMATOR) as beside:
             beside.write_text(text + "\n", encoding="utf-8")
+        with write_atomically(folder / STATES) as beside:
+            beside.write_bytes(to_safetensors({"states": self._states, "places": self._places}))
 
     @classmethod
     def load(cls, path: str | Path) -> LSTMClassifier:
@@ -248,6 +272,7 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{file}: missing or damaged ({told}), expected what LSTMClassifier.save writes"
             ) from error
         estimator.model_ = load(path)
+        estimator._states, estimator._places = _read_states(Path(path) / STATES)
         estimator._check_loaded(file)
         return estimator
 
@@ -271,6 +296,13 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ):
             if found != expected:
                 raise FileFormatError(f"{file}: found {found} {what}, expected {expected} for the model beside it")
+
+    def _accepted(self, X: Any) -> list[NDArray[np.float32]]:
+        """Return X as the series that the network is given."""
+        check_is_fitted(self)
+        series = fill_missing(series_of(self, X, reset=False), self.missing, self._means)
+        Sequences(tuple(series), source="X")  # names what is not finite
+        return series
 
     def _overrides(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _SETTINGS if getattr(self, name) is not None}
@@ -313,3 +345,15 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names = self.classes_.tolist()
         plain = all(isinstance(name, int | str) and not isinstance(name, bool) for name in names)
         return replace(model, labels=tuple(names)) if plain else model
+
+
+def _read_states(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the final states `[M, F]` of the training cases, and their places `[M]` in the X of `fit`."""
+    _, tensors = read_tensors(file)
+    if set(tensors) != {"states", "places"}:
+        raise FileFormatError(f"{file}: found {', '.join(tensors) or 'nothing'}, expected states and places")
+    kept = Variables(tensors)
+    states, places = kept["states"], kept["places"]
+    if states.ndim != 2 or places.shape != (len(states),) or places.dtype != np.int64:
+        raise FileFormatError(f"{file}: found states {states.shape} and places {places.shape}, expected [M, F] and [M]")
+    return states, places

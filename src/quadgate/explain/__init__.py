@@ -5,6 +5,7 @@ Everything here returns data or text; nothing prints.
 
 from quadgate.explain.drawing import draw
 from quadgate.explain.kernel_shape import KernelShape, Reading, parse_shape, readings
+from quadgate.explain.neighbors import Neighbors, final_states, nearest
 from quadgate.explain.page import explain_cell, explain_kernel, explain_others, explain_reading, kernel_of
 from quadgate.explain.texts import LANGUAGES
 from quadgate.explain.trace import Trace, trace, trace_text
@@ -12,6 +13,7 @@ from quadgate.explain.trace import Trace, trace, trace_text
 __all__ = [
     "LANGUAGES",
     "KernelShape",
+    "Neighbors",
     "Reading",
     "Trace",
     "draw",
@@ -19,7 +21,9 @@ __all__ = [
     "explain_kernel",
     "explain_others",
     "explain_reading",
+    "final_states",
     "kernel_of",
+    "nearest",
     "parse_shape",
     "readings",
     "trace",
