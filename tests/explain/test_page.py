@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,14 +11,11 @@ from quadgate.errors import InputError
 from quadgate.explain import (
     LANGUAGES,
     KernelShape,
-    explain_cell,
     explain_kernel,
     explain_others,
     explain_reading,
     readings,
 )
-from quadgate.layouts import LAYOUTS
-from quadgate.model import Cell
 
 sizes = st.one_of(st.integers(1, 500), st.integers(1, 10**7))
 
@@ -83,16 +79,3 @@ def test_a_shape_is_told_what_it_looks_like(shape, told):
 
 def test_a_shape_with_one_reading_has_no_others():
     assert explain_others((255, 76), ()) == ""
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_cell_of_a_file_is_told_with_all_it_has(language):
-    names = [(name, f"rnn/lstm_cell/{name}") for name in LAYOUTS["tf1.LSTMCell"].names()]
-    plain = Cell("rnn/lstm_cell", "tf1.LSTMCell", tuple(names[:2]), 12, 64, 64, forget_bias=1.0)
-    full = replace(plain, tensors=tuple(names), width=16, forget_bias=0.5)
-    for cell, pieces in ((plain, ["76 x 256", "1.0"]), (full, ["28 x 256", "0.5", "(64, 16)", "(64,)", "12..27"])):
-        text = explain_cell(cell, language)
-        assert text.startswith(cell.name)
-        assert all(piece in text for piece in pieces)
-        assert max(map(cell_len, text.splitlines())) <= 80
-        assert ("projection" in text) is (cell is full)

@@ -16,13 +16,18 @@ from quadgate.explain import (
     explain_cell,
     explain_kernel,
     explain_others,
+    explain_products,
     explain_reading,
     kernel_of,
+    measure_products,
     parse_shape,
     readings,
+    statistics,
     trace,
     trace_text,
 )
+from quadgate.explain.texts import texts
+from quadgate.model import Cell
 
 
 def explain(
@@ -37,6 +42,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say why a kernel has its shape, what each of its blocks does, and where the forget bias is."""
+    kernel: KernelShape | None
     match (file, shape, inputs, units):
         case (Path() as path, None, None, None):
             kernel, sections, facts = _of_file(path, lang)
@@ -49,7 +55,9 @@ def explain(
             raise InputError(
                 "nothing to explain: expected --inputs 12 --units 64, --shape 76x256 alone, or a FILE alone"
             )
-    if step:
+    if step and kernel is None:
+        raise InputError("--trace: found a GRU, expected an LSTM, whose step it works in numbers")
+    if step and kernel is not None:
         sections.append(trace_text(kernel, lang))
         facts["trace"] = trace(kernel).as_json()
     typer.echo(json.dumps(facts) if as_json else "\n\n".join(section for section in sections if section))
@@ -66,23 +74,34 @@ def _of_shape(text: str, lang: str) -> tuple[KernelShape, list[str], dict[str, A
     return likeliest.kernel, sections, _facts(likeliest.kernel) | {"readings": [*map(_reading, (likeliest, *others))]}
 
 
-def _of_file(path: Path, lang: str) -> tuple[KernelShape, list[str], dict[str, Any]]:
+def _of_file(path: Path, lang: str) -> tuple[KernelShape | None, list[str], dict[str, Any]]:
     from quadgate.formats import load
 
     if re.fullmatch(r"\d+x\d+", str(path)) and not path.exists():
         raise InputError(f"{path}: no such file; for a shape, quadgate explain --shape {path}")
+    texts(lang)  # refuses an unknown language before the work
     model = load(path)
     cells = [cell for layer in model.cells for cell in layer]
-    kernels = [kernel_of(cell) for cell in cells]
-    sections = [*(explain_cell(cell, lang) for cell in cells), *map(str, model.assumptions)]
-    facts = {
-        "cells": [
-            {"name": cell.name, "forget_bias": cell.forget_bias, **_facts(kernel)}
-            for cell, kernel in zip(cells, kernels, strict=True)
-        ],
+    found = statistics(model)
+    sections = [explain_cell(cell, one, lang) for cell, one in zip(cells, found, strict=True)]
+    facts: dict[str, Any] = {
+        "cells": [_cell_facts(cell) | one.as_json() for cell, one in zip(cells, found, strict=True)],
         "assumptions": list(map(str, model.assumptions)),
     }
-    return kernels[0], sections, facts
+    kernel = None
+    if first := next((cell for cell in cells if cell.kind == "lstm"), None):
+        kernel = kernel_of(first)
+        if products := measure_products(kernel):
+            sections.append(explain_products(first.name, products, lang))
+            facts["products_in_microseconds"] = {"cell": first.name, "cases": products.microseconds}
+    return kernel, [*sections, *map(str, model.assumptions)], facts
+
+
+def _cell_facts(cell: Cell) -> dict[str, Any]:
+    told = {"name": cell.name, "layout": cell.layout, "kind": cell.kind, "reverse": cell.reverse}
+    if cell.kind == "gru":
+        return told | {"inputs": cell.inputs, "units": cell.units, "gates": list(cell.row.normal_gates)}
+    return told | {"forget_bias": cell.forget_bias, **_facts(kernel_of(cell))}
 
 
 def _facts(kernel: KernelShape) -> dict[str, Any]:

@@ -5,8 +5,11 @@ Everything here returns data or text; nothing prints.
 
 from quadgate.explain.drawing import draw
 from quadgate.explain.kernel_shape import KernelShape, Reading, parse_shape, readings
+from quadgate.explain.layer import explain_cell, explain_products, kernel_of
 from quadgate.explain.neighbors import Neighbors, final_states, nearest
-from quadgate.explain.page import explain_cell, explain_kernel, explain_others, explain_reading, kernel_of
+from quadgate.explain.page import explain_kernel, explain_others, explain_reading
+from quadgate.explain.products import Products, measure_products
+from quadgate.explain.statistics import Statistics, statistics
 from quadgate.explain.texts import LANGUAGES
 from quadgate.explain.trace import Trace, trace, trace_text
 
@@ -14,18 +17,23 @@ __all__ = [
     "LANGUAGES",
     "KernelShape",
     "Neighbors",
+    "Products",
     "Reading",
+    "Statistics",
     "Trace",
     "draw",
     "explain_cell",
     "explain_kernel",
     "explain_others",
+    "explain_products",
     "explain_reading",
     "final_states",
     "kernel_of",
+    "measure_products",
     "nearest",
     "parse_shape",
     "readings",
+    "statistics",
     "trace",
     "trace_text",
 ]

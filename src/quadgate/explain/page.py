@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from math import exp
-from typing import TYPE_CHECKING
 
 from quadgate.explain.drawing import draw
 from quadgate.explain.kernel_shape import KernelShape, Reading
 from quadgate.explain.terminal import flow
 from quadgate.explain.texts import texts
-
-if TYPE_CHECKING:
-    from quadgate.model import Cell
 
 
 def explain_kernel(kernel: KernelShape, language: str = "en") -> str:
@@ -34,30 +30,6 @@ def explain_kernel(kernel: KernelShape, language: str = "en") -> str:
             kept=1 / (1 + exp(-1)),
         )
     )
-
-
-def kernel_of(cell: Cell) -> KernelShape:
-    """Return the sizes of a cell that a file holds."""
-    return KernelShape(cell.inputs, cell.units, cell.width if cell.holds("projection") else None)
-
-
-def explain_cell(cell: Cell, language: str = "en") -> str:
-    """Draw the kernel of a cell that a file holds, under its name, and say what else the cell has."""
-    said = texts(language)
-    kernel = kernel_of(cell)
-    sizes = said.sizes(kernel)
-    text = said.cell.format(
-        **sizes,
-        name=cell.name,
-        arithmetic=said.arithmetic.format(**sizes),
-        drawing=draw(kernel, language),
-        forget_bias=cell.forget_bias,
-    )
-    if cell.holds("projection"):
-        text += said.projection.format(**sizes)
-    if cell.holds("peepholes"):
-        text += said.peepholes.format(**sizes)
-    return flow(text)
 
 
 def explain_reading(found: tuple[int, int], reading: Reading, language: str = "en") -> str:

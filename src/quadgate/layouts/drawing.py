@@ -37,8 +37,8 @@ class _Stretch:
         return f"{self.start}" if self.length == 1 else f"{self.start}..{self.start + self.length - 1}"
 
 
-def draw(row: Layout, tensor: Tensor, sizes: Sizes) -> str:
-    """Draw one tensor of a layer of the given sizes, within 100 cells; an axis of one is left out.
+def draw(row: Layout, tensor: Tensor, sizes: Sizes, within: int = WIDTH) -> str:
+    """Draw one tensor of a layer of the given sizes, `within` so many cells; an axis of one is left out.
 
     >>> from quadgate.layouts import LAYOUTS
     >>> row = LAYOUTS["keras.LSTM"]
@@ -52,7 +52,7 @@ def draw(row: Layout, tensor: Tensor, sizes: Sizes) -> str:
     axes = [axis for axis in range(tensor.rank) if _is_shown(tensor, axis)]
     down = _stretches(row, tensor, axes[0], sizes) if len(axes) == 2 else [_Stretch(0, 1)]
     across = _stretches(row, tensor, axes[-1], sizes)
-    width = min(_WIDEST, (WIDTH - _LABEL - 1) // len(across) - 1)
+    width = min(_WIDEST, (within - _LABEL - 1) // len(across) - 1)
     if len(across) > _MOST_COLUMNS or any(len(stretch.label) > width for stretch in across):
         return _listed(tensor, across)
     lines = [

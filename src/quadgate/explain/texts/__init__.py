@@ -31,6 +31,10 @@ class Texts:
     forget_bias: str
     page: str
     cell: str
+    forget: str
+    update: str
+    products: str
+    products_head: tuple[str, str, str, str]
     projection: str
     peepholes: str
     found_as: Mapping[Arrangement, str]

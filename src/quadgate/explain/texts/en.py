@@ -68,12 +68,32 @@ ONE BLOCK in NumPy
 {name}
 
   {arithmetic}
+  the layout of {layout}, gates {order}
 
-{drawing}
+{tensors}
 
-  forget_bias is {forget_bias}
+{forget}
   what each block does: quadgate explain --inputs {C} --units {H}
 """,
+    forget="""\
+  forget bias: {added:g} is added while running; with what is stored it is {low:.2f} to {high:.2f},
+  so the memory fades to 1/e in {shortest} to {longest} steps while nothing comes in
+""",
+    update="""\
+  bias of the update gate z: {low:.2f} to {high:.2f}, so the memory fades to 1/e in
+  {shortest} to {longest} steps while nothing comes in
+""",
+    products="""\
+WHY ONE PRODUCT AND NOT EIGHT
+
+One step of {name} takes, on this machine (NumPy, float32):
+
+{table}
+
+  8: each gate and x and h apart    4: each gate apart, [x, h] laid together
+  2: x and h apart                  1: [x, h] @ kernel
+""",
+    products_head=("products", "1 case", "32 cases", "of one product"),
     projection="""\
   projection ({H}, {P}): h' = (sigmoid(o) * tanh(c')) @ projection
 """,

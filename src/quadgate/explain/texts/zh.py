@@ -64,12 +64,32 @@ kernel ({rows}, {columns})：一个有 {inputs}、{units}的 LSTM 层
 {name}
 
   {arithmetic}
+  {layout} 的存放方式，门的次序 {order}
 
-{drawing}
+{tensors}
 
-  forget_bias 为 {forget_bias}
+{forget}
   每一块的作用：quadgate explain --inputs {C} --units {H} --lang zh
 """,
+    forget="""\
+  遗忘偏置：运行时加 {added:g}；连同保存的偏置共 {low:.2f} 到 {high:.2f}，
+  没有输入时，记忆经 {shortest} 到 {longest} 步衰减到 1/e
+""",
+    update="""\
+  更新门 z 的偏置：{low:.2f} 到 {high:.2f}，
+  没有输入时，记忆经 {shortest} 到 {longest} 步衰减到 1/e
+""",
+    products="""\
+【为什么是一次乘法，而不是八次】
+
+{name} 的一步，在这台机器上（NumPy，float32）：
+
+{table}
+
+  8：每个门、x 与 h 都分开            4：每个门分开，[x, h] 拼在一起
+  2：x 与 h 分开                      1：[x, h] @ kernel
+""",
+    products_head=("乘法次数", "1 个样本", "32 个样本", "是一次的几倍"),
     projection="""\
   投影 ({H}, {P})：h' = (sigmoid(o) * tanh(c')) @ projection
 """,
