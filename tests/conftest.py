@@ -54,3 +54,13 @@ def oracle():
 def assert_float32_close(actual: Any, expected: np.ndarray, what: str = "") -> None:
     """Within 2e-6, or 1e-5 of the value: float32 arithmetic in another order."""
     np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-5, atol=2e-6, err_msg=what)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly which tests were left out because a tool is missing."""
+    reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr}
+    missing = sorted(reason for reason in reasons if "not run: found no" in reason)
+    if missing:
+        terminalreporter.section("TESTS THAT DID NOT RUN", red=True, bold=True)
+    for reason in missing:
+        terminalreporter.line(reason.removeprefix("Skipped: "))

@@ -12,6 +12,7 @@ from quadgate.cli.convert import convert, verify
 from quadgate.cli.doctor import doctor
 from quadgate.cli.evaluate import evaluate
 from quadgate.cli.explain import explain
+from quadgate.cli.export_c import export_c
 from quadgate.cli.layouts import layouts
 from quadgate.cli.predict import predict
 from quadgate.cli.summary import summary
@@ -49,5 +50,6 @@ app.command()(explain)
 app.command()(convert)
 app.command()(verify)
 app.command()(layouts)
+app.command()(export_c)
 app.command()(bench)
 app.command()(doctor)
