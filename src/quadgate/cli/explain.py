@@ -12,6 +12,7 @@ import typer
 from quadgate.errors import InputError
 from quadgate.explain import (
     KernelShape,
+    Products,
     Reading,
     explain_cell,
     explain_kernel,
@@ -26,8 +27,11 @@ from quadgate.explain import (
     trace,
     trace_text,
 )
+from quadgate.explain.kernel_page import kernel_page
+from quadgate.explain.kernel_picture import kernel_picture, new_model
 from quadgate.explain.texts import texts
-from quadgate.model import Cell
+from quadgate.explain.texts.pages import words
+from quadgate.model import Cell, Model, write_atomically
 
 
 def explain(
@@ -39,13 +43,18 @@ def explain(
     shape: Annotated[str | None, typer.Option(help="Shape of a kernel that you met, such as 76x256.")] = None,
     step: Annotated[bool, typer.Option("--trace", help="Work one small step in numbers.")] = False,
     lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    html: Annotated[Path | None, typer.Option(help="A page to write: the map of every number, to point at.")] = None,
+    png: Annotated[Path | None, typer.Option(help="A figure of the first layer's kernel to write.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say why a kernel has its shape, what each of its blocks does, and where the forget bias is."""
     kernel: KernelShape | None
+    model: Model | None = None
+    products: Products | None = None
     match (file, shape, inputs, units):
         case (Path() as path, None, None, None):
-            kernel, sections, facts = _of_file(path, lang)
+            model = _loaded(path, lang)
+            kernel, sections, facts, products = _of_model(model, lang)
         case (None, str() as text, None, None):
             kernel, sections, facts = _of_shape(text, lang)
         case (None, None, int() as C, int() as H):
@@ -60,6 +69,20 @@ def explain(
     if step and kernel is not None:
         sections.append(trace_text(kernel, lang))
         facts["trace"] = trace(kernel).as_json()
+    if html is not None or png is not None:
+        if model is None and kernel is not None:
+            model = new_model(kernel, lang)
+        assert model is not None  # noqa: S101
+        if html is not None:
+            title = words(lang)["title"].format(name=file.name) if file else model.source
+            page = kernel_page(model, lang, products, title)
+            with write_atomically(html) as beside:
+                beside.write_text(page, encoding="utf-8")
+        if png is not None:
+            with write_atomically(png) as beside:
+                kernel_picture(model, beside, lang)
+        for written in filter(None, (html, png)):
+            typer.echo(f"written: {written}", err=True)
     typer.echo(json.dumps(facts) if as_json else "\n\n".join(section for section in sections if section))
 
 
@@ -74,13 +97,16 @@ def _of_shape(text: str, lang: str) -> tuple[KernelShape, list[str], dict[str, A
     return likeliest.kernel, sections, _facts(likeliest.kernel) | {"readings": [*map(_reading, (likeliest, *others))]}
 
 
-def _of_file(path: Path, lang: str) -> tuple[KernelShape | None, list[str], dict[str, Any]]:
+def _loaded(path: Path, lang: str) -> Model:
     from quadgate.formats import load
 
     if re.fullmatch(r"\d+x\d+", str(path)) and not path.exists():
         raise InputError(f"{path}: no such file; for a shape, quadgate explain --shape {path}")
     texts(lang)  # refuses an unknown language before the work
-    model = load(path)
+    return load(path)
+
+
+def _of_model(model: Model, lang: str) -> tuple[KernelShape | None, list[str], dict[str, Any], Products | None]:
     cells = [cell for layer in model.cells for cell in layer]
     found = statistics(model)
     sections = [explain_cell(cell, one, lang) for cell, one in zip(cells, found, strict=True)]
@@ -88,13 +114,13 @@ def _of_file(path: Path, lang: str) -> tuple[KernelShape | None, list[str], dict
         "cells": [_cell_facts(cell) | one.as_json() for cell, one in zip(cells, found, strict=True)],
         "assumptions": list(map(str, model.assumptions)),
     }
-    kernel = None
+    kernel, products = None, None
     if first := next((cell for cell in cells if cell.kind == "lstm"), None):
         kernel = kernel_of(first)
         if products := measure_products(kernel):
             sections.append(explain_products(first.name, products, lang))
             facts["products_in_microseconds"] = {"cell": first.name, "cases": products.microseconds}
-    return kernel, [*sections, *map(str, model.assumptions)], facts
+    return kernel, [*sections, *map(str, model.assumptions)], facts, products
 
 
 def _cell_facts(cell: Cell) -> dict[str, Any]:

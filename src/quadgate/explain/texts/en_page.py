@@ -1,0 +1,80 @@
+"""English, for the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WORDS: dict[str, Any] = {
+    "title": "{name}",
+    "lead": "Every number of its recurrent layers. Point at a cell, or focus the map and use the arrow keys.",
+    "gates": {
+        "i": "input gate",
+        "j": "candidate",
+        "f": "forget gate",
+        "o": "output gate",
+        "z": "update gate",
+        "r": "reset gate",
+        "n": "candidate",
+    },
+    "viewer": {
+        "point": "Point at a cell: what it is stands here.",
+        "input": "input {row}",
+        "hidden": "hidden unit {row}",
+        "weightOf": "from {from} to the {gate} of unit {unit}",
+        "biasOf": "bias of the {gate} of unit {unit}",
+        "mean": " (mean of its neighbourhood)",
+        "rows": "rows {start} to {end} of {name}",
+        "columns": "columns {start} to {end} of {name}",
+        "everyRow": "every row number {start} of {count} in {name}",
+        "everyColumn": "every column number {start} of {count} in {name}",
+        "and": " and ",
+    },
+    "layer": "Layer",
+    "layouts": "Layout of the numbers",
+    "map": "Heat map of the weights. Arrow keys move by one cell, with Shift by ten, Page Down to the next tensor.",
+    "script": "The map needs JavaScript; the tables and figures below do not.",
+    "numbers": "the numbers",
+    "why_rows": "Why {rows}?",
+    "rows_because": "{C} inputs + {P} hidden = {rows}: x and h are laid together, one row of weights for each number.",
+    "why_columns": "Why {columns}?",
+    "columns_because": "{G} gates x {H} units = {columns}: every unit needs {G} numbers at each step.",
+    "which_block": "Which block is the {keeps}'s?",
+    "block_is": "In {layout}: {where}.",
+    "why_bias": "What is the bias for?",
+    "bias_added": "{columns} numbers: where each gate stands when nothing comes in. The forget bias {added} is added "
+    "to f while running and stored nowhere.",
+    "bias_stored": "{columns} numbers: where each gate stands when nothing comes in. What keeps the forget gate open "
+    "is stored in f's part; nothing is added while running.",
+    "bias_gru": "{columns} numbers: where each gate stands when nothing comes in. A GRU has no forget gate; z keeps.",
+    "how_pytorch": "How do I read this in PyTorch?",
+    "pytorch": "{weight_ih} and {weight_hh}: turned round, gates {order} (PyTorch calls j g).",
+    "not_pytorch": "Not as it stands: {why}.",
+    "folded": "Folded in: {folded}.",
+    "numbers_say": "What the numbers say",
+    "stuck": "{silent} of {H} units are silent and these gates stand open or shut nearly always: {stuck} (tried with "
+    "normal noise).",
+    "all_work": "All {H} units work: none is silent, no gate is stuck (tried with normal noise).",
+    "forget_bias": "effective forget bias",
+    "memory": "memory, steps to 1/e",
+    "loudest": "largest |h|",
+    "unit": "unit",
+    "memory_caption": "How long each unit remembers while nothing comes in: {low} to {high} steps, {middle} in the "
+    "median.",
+    "gate": "gate",
+    "shares": ("shut (< 0.05)", "between", "open (> 0.95)"),
+    "stuck_units": "stuck units",
+    "gates_caption": "Where the gates stand over time when the layer reads normal noise.",
+    "input": "input",
+    "root_mean_square": "root mean square of its weights",
+    "inputs_caption": "How strongly each of the {C} inputs is read: {first} most, {last} least.",
+    "radius": "spectral radius",
+    "radius_means": "Of the recurrent block of each gate: above 1, what h says can grow from step to step.",
+    "why_one": "Why one product and not eight",
+    "products": "products",
+    "cases": "{} case(s)",
+    "of_one": "time, as a multiple of one product",
+    "products_caption": "One step of {name} on this machine (NumPy, float32): eight products take {first:.1f} times as "
+    "long as one for 1 case, {last:.1f} times for 32.",
+    "assumed": "Assumed",
+    "new_cell": "A new cell of {C} inputs and {H} units: its weights are drawn, not trained",
+}
