@@ -47,6 +47,15 @@ def tensorflow_checkpoint(path: Path, _: bytes) -> Path | None:
     return find_checkpoint(path)
 
 
+def tensorflow_graph(path: Path, start: bytes) -> Path | None:
+    """The folder of a SavedModel or its `saved_model.pb`; a frozen graph, by its ending and its first field."""
+    if path.name == "saved_model.pb" and path.is_file():
+        return path.parent
+    if (path / "saved_model.pb").is_file():
+        return path
+    return path if path.suffix == ".pb" and start[:1] in (b"\x0a", b"\x12", b"\x22") else None
+
+
 def torch_file(path: Path, start: bytes) -> Path | None:
     """A zip archive with an entry `NAME/data.pkl`, or the pickle that files of torch before 1.6 begin with."""
     if start.startswith(TORCH_PICKLE) or any(re.fullmatch(r"[^/]+/data\.pkl", name) for name in entries(path, start)):

@@ -69,6 +69,12 @@ FORMATS = (
         (".ckpt", ".index"),
     ),
     Format(
+        "",
+        "a frozen graph of TensorFlow (.pb) or a SavedModel",
+        known.tensorflow_graph,
+        "tensorflow_checkpoint.frozen",
+    ),
+    Format(
         "quadgate",
         "a safetensors file",
         known.safetensors,

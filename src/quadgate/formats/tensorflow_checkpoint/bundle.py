@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from quadgate.errors import FileFormatError
-from quadgate.formats.protobuf import Buffer, fields, message, number, signed
+from quadgate.formats.protobuf import Buffer, fields, message, number, signed, varint
 from quadgate.formats.tensorflow_checkpoint.crc32c import crc32c, masked
+from quadgate.formats.tensorflow_checkpoint.objects import OBJECTS, named_by_objects
 from quadgate.formats.tensorflow_checkpoint.slices import Slice, read_slice, resolve, slice_key
 from quadgate.formats.tensorflow_checkpoint.table import entries
 from quadgate.formats.tensorflow_checkpoint.tensors import (
@@ -30,6 +31,8 @@ from quadgate.formats.tensorflow_checkpoint.tensors import (
 from quadgate.model.variables import Array, Stored
 
 LARGEST_INDEX = 1 << 30
+LARGEST_TEXT = 1 << 26
+TEXT = 7
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ def read_bundle(prefix: Path) -> Contents:
             contents.tensors[name] = shards.assembled(name, entry, found)
         else:
             contents.tensors[name] = shards.stored(name, entry)
+    listed = found.get(OBJECTS.encode())
+    if listed is not None and listed.dtype == TEXT and not listed.slices:
+        named_by_objects(contents, shards.text(listed), f"{index}: {OBJECTS}")
     return contents
 
 
@@ -142,6 +148,19 @@ class _Shards:
                 f"{path}: {name}: damaged: found checksum {checksum:08x}, expected {entry.checksum:08x}"
             )
         return raw
+
+    def text(self, entry: Entry) -> bytes:
+        """Read a tensor of one text: its length, a checksum of that, and the bytes."""
+        place = f"{self.path(entry.shard)}: {OBJECTS}"
+        if not 0 < entry.size <= LARGEST_TEXT:
+            raise FileFormatError(f"{place}: found {entry.size} bytes, expected 1 to {LARGEST_TEXT}")
+        with self.path(entry.shard).open("rb") as file:
+            file.seek(entry.offset)
+            raw = file.read(entry.size)
+        size, at = varint(raw, 0, place)
+        if at + 4 + size != len(raw):
+            raise FileFormatError(f"{place}: found {len(raw)} bytes, expected {at + 4 + size}")
+        return raw[at + 4 :]
 
     def assembled(self, name: str, whole: Entry, found: dict[bytes, Entry]) -> Stored:
         """Describe a variable that was saved in slices."""

@@ -25,6 +25,8 @@ PASSING = {"Identity", "Enter", "ReadVariableOp", "Switch", "RefSwitch", "RefEnt
 ACTIVATIONS = {"Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Identity": "linear"}
 ADDITIONS = {"Add", "AddV2", "BiasAdd"}
 BLOCKS = {"LSTMBlockCell", "BlockLSTM"}
+KEPT = {"Const", "MatMul", *BLOCKS}
+"""The operations whose attributes are looked at."""
 
 
 @dataclass(frozen=True)
@@ -170,17 +172,51 @@ def read_graph(path: Path) -> Graph:
     Raises:
         FileFormatError: the file is damaged.
     """
+    return _meta_graph(_mapped(path), str(path))
+
+
+def read_frozen_graph(path: Path) -> Graph:
+    """Read a GraphDef, whose constants are the variables of the graph that was frozen.
+
+    Raises:
+        FileFormatError: the file is damaged.
+    """
+    graph = Graph(str(path))
+    _add_nodes(graph, _mapped(path))
+    return graph
+
+
+def read_saved_model(path: Path) -> Graph:
+    """Read the first graph of a SavedModel's `saved_model.pb`.
+
+    Raises:
+        FileFormatError: the file is damaged, or holds no graph.
+    """
     place = str(path)
+    for index, value in fields(_mapped(path), place):
+        if index == 2:
+            return _meta_graph(message(value, place), place)
+    raise FileFormatError(f"{place}: found no graph, expected a SavedModel")
+
+
+def _mapped(path: Path) -> Buffer:
     if not path.stat().st_size:
-        raise FileFormatError(f"{place}: found an empty file, expected a graph")
+        raise FileFormatError(f"{path}: found an empty file, expected a graph")
     with path.open("rb") as file:
-        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _add_nodes(graph: Graph, data: Buffer) -> None:
+    for index, node in fields(data, graph.place):
+        if index == 1:
+            _add(graph, message(node, graph.place))
+
+
+def _meta_graph(data: Buffer, place: str) -> Graph:
     graph = Graph(place)
     for index, value in fields(data, place):
         if index == 2:
-            for inner, node in fields(message(value, place), place):
-                if inner == 1:
-                    _add(graph, message(node, place))
+            _add_nodes(graph, message(value, place))
         elif index == 4:
             collection = dict(fields(message(value, place), place))
             if text(collection.get(1, b""), place) == "trainable_variables":
@@ -201,7 +237,7 @@ def _add(graph: Graph, data: Buffer) -> None:
             inputs.append(text(value, graph.place))
         elif index == 5:
             attributes.append(message(value, graph.place))
-    graph.nodes[name] = Node(kind, tuple(inputs), tuple(attributes) if kind == "Const" or kind in BLOCKS else ())
+    graph.nodes[name] = Node(kind, tuple(inputs), tuple(attributes) if kind in KEPT else ())
     for source in {_output(one)[0] for one in inputs}:
         graph.readers[source].append(name)
 

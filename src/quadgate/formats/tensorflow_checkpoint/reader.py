@@ -13,6 +13,7 @@ from quadgate.formats.tensorflow_checkpoint.graph import Graph, read_graph
 from quadgate.formats.tensorflow_checkpoint.single_file import read_single_file
 from quadgate.formats.tensorflow_checkpoint.structure import OPAQUE, dense_layers, find_cells, left_out
 from quadgate.formats.tensorflow_checkpoint.table import MAGIC, is_table
+from quadgate.formats.tensorflow_checkpoint.tensors import Contents
 from quadgate.layouts import Layout, Settings, find
 from quadgate.layouts.layout import ArrayName
 from quadgate.model import Found, Model, build
@@ -25,9 +26,9 @@ def find_checkpoint(path: Path) -> Path | None:
     """Return the prefix of the checkpoint that `path` names, or None where it names none.
 
     Args:
-        path: the prefix, the `.index`, `.meta` or data file, a checkpoint of version 1, or a folder whose text file
-            `checkpoint` names the latest one. Of that name only the last part counts: checkpoints are moved together
-            with their folder, and a file must not point anywhere else.
+        path: the prefix, the `.index`, `.meta` or data file, a checkpoint of version 1, or the text file `checkpoint`
+            that names the latest one, or its folder. Of that name only the last part counts: checkpoints are moved
+            together with their folder, and a file must not point anywhere else.
 
     Raises:
         FileFormatError: the folder's `checkpoint` file names none.
@@ -35,6 +36,8 @@ def find_checkpoint(path: Path) -> Path | None:
     if path.is_dir():
         state = path / "checkpoint"
         return _latest(state) if state.is_file() else None
+    if path.name == "checkpoint" and path.is_file():
+        return _latest(path)
     for prefix in (path, path.with_suffix("")):
         if Path(f"{prefix}.index").is_file():
             return prefix
@@ -67,7 +70,15 @@ def read_model(prefix: Path, settings: Settings) -> Model:
     if not index.is_file() and not prefix.is_file():
         raise FileFormatError(f"{prefix}: not found, nor {index.name}")
     contents = read_bundle(prefix) if index.is_file() else read_single_file(prefix)
-    graph = read_graph(meta) if meta.is_file() else None
+    return build_model(contents, read_graph(meta) if meta.is_file() else None, str(prefix), settings)
+
+
+def build_model(contents: Contents, graph: Graph | None, source: str, settings: Settings) -> Model:
+    """Build the model of variables and of what the graph says about them, where there is one.
+
+    Raises:
+        FileFormatError: no recurrent cell is among the variables.
+    """
     trainable = graph.trainable if graph else ()
     order = dict.fromkeys([*(name for name in trainable if name in contents.tensors), *contents.tensors])
     reasons = dict(contents.unread)
@@ -80,20 +91,20 @@ def read_model(prefix: Path, settings: Settings) -> Model:
         else:
             reasons[name] = reason
     shapes = {name: one.shape for name, one in kept.items()}
-    found = [_settled(one, graph) for one in find_cells(shapes)]
+    found = [_settled(one, graph) for one in find_cells(shapes, contents.objects)]
     if not found:
         opaque = next((name for name, reason in reasons.items() if reason == OPAQUE), None)
         if opaque is not None:
             raise FileFormatError(
-                f"{prefix}: {opaque} is {OPAQUE}, and its canonical tensors (cudnn_compatible_lstm_cell) are missing; "
+                f"{source}: {opaque} is {OPAQUE}, and its canonical tensors (cudnn_compatible_lstm_cell) are missing; "
                 "cut it with quadgate.layouts.cut_flat"
             )
         names = ", ".join(list(contents.tensors)[:3]) or "none"
         raise FileFormatError(
-            f"{prefix}: found no LSTM or GRU cell among its {len(contents.tensors)} variables ({names}, ...), "
+            f"{source}: found no LSTM or GRU cell among its {len(contents.tensors)} variables ({names}, ...), "
             "expected names such as rnn/basic_lstm_cell/kernel"
         )
-    return build(kept, found, source=str(prefix), settings=settings, dense=dense_layers(shapes), left_out=reasons)
+    return build(kept, found, source=source, settings=settings, dense=dense_layers(shapes), left_out=reasons)
 
 
 def _settled(found: Found, graph: Graph | None) -> Found:

@@ -77,8 +77,8 @@ def left_out(name: str, shape: tuple[int, ...], is_float: bool, trainable: tuple
     return None
 
 
-def find_cells(shapes: Shapes) -> list[Found]:
-    """Return the cells in the file's order, each with its place among the others."""
+def find_cells(shapes: Shapes, objects: bool = False) -> list[Found]:
+    """Return the cells in the file's order, each with its place among the others; `objects`: saved by TensorFlow 2."""
     scopes = {match["scope"]: match["kind"] for match in map(SCOPE.fullmatch, shapes) if match}
     found = []
     for scope, kind in scopes.items():
@@ -88,21 +88,21 @@ def find_cells(shapes: Shapes) -> list[Found]:
             if tensors is not None:
                 found.append(_placed(scope, row.name, tensors))
                 break
-    return found + _find_keras(shapes)
+    return found + _find_keras(shapes, objects)
 
 
-def _find_keras(shapes: Shapes) -> list[Found]:
-    """Return the layers of tf.keras, whose gates TensorFlow 1 made hard sigmoids by default."""
+def _find_keras(shapes: Shapes, objects: bool) -> list[Found]:
+    """Return the layers of tf.keras, whose gates TensorFlow 1 made hard sigmoids by default, and 2 sigmoids."""
     found = []
     for match in filter(None, map(KERAS.fullmatch, shapes)):
         scope = match["scope"]
         inside = {name.removeprefix(f"{scope}/"): s for name, s in shapes.items() if name.startswith(f"{scope}/")}
-        layout = row_of(inside, "2", reset_after=False)
+        layout = row_of(inside, "2", reset_after=objects)
         if layout is not None:
             tensors = _tensors(find(layout), scope, shapes) or {}
             direction = re.search(r"(?:^|/)(forward|backward)_", scope)
             told = Settings(reverse=direction is not None and direction[1] == "backward")
-            hard = layout.startswith("keras2.")
+            hard = layout.startswith("keras2.") and not objects
             guess = Settings(activations=Activations(gate="hard_sigmoid")) if hard else Settings()
             group = scope[: direction.start()] if direction else scope
             found.append(Found(scope, layout, tensors, told, guess, group=group))
@@ -113,8 +113,8 @@ def _tensors(row: Layout, scope: str, shapes: Shapes) -> dict[str, str] | None:
     """Return the row's tensors that stand in a scope, or None where one is missing that the class always has."""
     leaves = (name.removeprefix(f"{scope}/") for name in shapes if name.startswith(f"{scope}/"))
     inside = {OLDER_LEAVES.get(leaf, leaf) if row.cell == "gru" else leaf: f"{scope}/{leaf}" for leaf in leaves}
-    if "input/gamma" in inside:
-        return None  # normalises its gates, which no row can hold
+    if "input/gamma" in inside or (row.name.startswith("tf") and "recurrent_kernel" in inside):
+        return None  # normalises its gates, which no row can hold; or is a cell of Keras
     tensors = {}
     for tensor in row.tensors:
         names = row.present(tensor, inside)

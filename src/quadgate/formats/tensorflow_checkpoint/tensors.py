@@ -38,10 +38,14 @@ LARGEST_COUNT = 1 << 62
 
 @dataclass
 class Contents:
-    """The tensors of a checkpoint: those that are numbers, and why the others are not read."""
+    """The tensors of a checkpoint: those that are numbers, and why the others are not read.
+
+    `objects` tells that TensorFlow 2 wrote it, by the objects that hold the variables.
+    """
 
     tensors: dict[str, Stored] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    objects: bool = False
 
 
 def known_dtype(code: int, place: str) -> int:
