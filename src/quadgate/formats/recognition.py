@@ -35,6 +35,11 @@ def flax(path: Path, start: bytes) -> Path | None:
     return path if path.is_file() and (path.suffix == ".msgpack" or archive) else None
 
 
+def equinox(path: Path, _: bytes) -> Path | None:
+    """A file that ends in `.eqx`."""
+    return path if path.is_file() and path.suffix == ".eqx" else None
+
+
 def tflite(path: Path, start: bytes) -> Path | None:
     """A FlatBuffer that names itself."""
     return path if start[4:8] == b"TFL3" else None

@@ -74,6 +74,7 @@ FORMATS = (
         known.tensorflow_graph,
         "tensorflow_checkpoint.frozen",
     ),
+    Format("", "parameters of Equinox (.eqx)", known.equinox, "equinox_file"),
     Format(
         "quadgate",
         "a safetensors file",
