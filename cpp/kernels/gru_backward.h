@@ -220,10 +220,10 @@ void d_weights(const GruBackwardTile<Real>& t, std::int64_t begin, std::int64_t 
     const Real* const d = t.d_sums_of(block, 0, 0);
     const Real* const h = t.inputs + 1 + C;
     if (t.cell.reset_after) {
-      add_outer<kGruSums>(to, t.inputs, t.inputs_stride, 1, d, t.kWide, rows);
+      add_column<kGruSums>(to, t.inputs, t.inputs_stride, d, t.kWide, rows);
       add_outer<3>(to + t.layout.h_at, h, t.inputs_stride, H, d + kSumZ * L, t.kWide, rows);
     } else {
-      add_outer<kFromX>(to, t.inputs, t.inputs_stride, 1, d, t.kWide, rows);
+      add_column<kFromX>(to, t.inputs, t.inputs_stride, d, t.kWide, rows);
       add_outer<2>(to + t.layout.h_at, h, t.inputs_stride, H, d + kSumZ * L, t.kWide, rows);
     }
     add_outer<kFromX>(to + t.layout.x_at, t.inputs + 1, t.inputs_stride, C, d, t.kWide, rows);
