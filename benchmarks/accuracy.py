@@ -1,154 +1,258 @@
-"""How accurate the presets are, and what each ingredient of the default gives.
+"""Test accuracy and training time of quadgate's presets and of their peers, on labelled sets that anyone has.
 
-    python benchmarks/accuracy.py [archive] [ingredients] [long]     (all three without arguments; one thread each)
+    python benchmarks/accuracy.py [--sets NAME ...] [--learners NAME ...] [--seeds 5] [--arem FOLDER]
+    python benchmarks/accuracy.py --table
 
-archive: JapaneseVowels in the archive's own parts, five seeds of both presets. The test part is measured once for each
-    seed and decides nothing.
-ingredients: two times five-fold cross-validation on the 270 training cases, with one ingredient taken away at a time.
-    This, and not the test part, is what the default was chosen by.
-long: series of 820 steps with a known answer, by where in the series the evidence is.
+Every (set, learner, seed) is measured once and added as a line to `benchmarks/results/accuracy.jsonl`; a second call
+goes on with what is not there yet, seed by seed over all sets, so that an unfinished table is even. The sets are those
+in aeon's package, in the archive's own two parts, and AReM (UCI) from a folder with a folder for each class: files 1
+and 2 of both bendings and 1 to 3 of the rest are the test part. The test part is measured once for each seed and
+decides nothing.
 
-Results go to `benchmarks/results/accuracy.json`, each part in its own place.
+Each learner runs on one thread with its library's own settings, but for what LEARNERS says. Time is processor time of
+the process while it learns: on a machine with other work, the clock on the wall would measure the work.
+
+The learner `fcn` needs TensorFlow and runs in an environment of its own (`pip install aeon tensorflow-cpu`, this
+repository's `src` in PYTHONPATH); `keras` runs on torch.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import platform
-import sys
 from collections.abc import Callable
 from datetime import date
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import mean, median
 from tempfile import TemporaryDirectory
+from time import process_time
 from typing import Any
 
-import numpy as np
-import torch
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from quadgate.data import Sequences, make_sequences, read
-from quadgate.report import evaluate
-from quadgate.training import Run, Settings, preset, train
+import numpy as np  # noqa: E402 (threads are set before NumPy starts them)
 
-RESULTS = Path(__file__).parent / "results" / "accuracy.json"
-SEEDS = range(5)
-LESS = {
-    "the default": {},
-    "without input noise": {"noise": 0.0},
-    "without dropout": {"dropout": 0.0},
-    "without decay of the learning rate": {"decay": False},
-    "without weight decay": {"weight_decay": 0.0},
-    "without the second fit on all cases": {"refit": False},
-    "one direction": {"bidirectional": False},
-    "read at the last step": {"pool": "last"},
-    "attention in place of the mean": {"pool": "attention"},
-    "a head that begins with standard normal weights": {"head": "normal"},
-    "label smoothing of 0.1": {"label_smoothing": 0.1},
-}
-LONG_EPOCHS = {"epochs": 12, "patience": 6}  # 820 steps take their time, and the answer is found in a few epochs
+from quadgate.data import Sequences, pad, read  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
+SETS = (
+    "JapaneseVowels", "BasicMotions", "ItalyPowerDemand", "GunPoint", "ArrowHead", "AReM", "OSULeaf", "ACSF1",
+)  # fmt: skip
+EPOCHS, PATIENCE, BATCH = 60, 20, 32  # of the Keras LSTM: as quadgate's `seed`
+FCN_EPOCHS = 200  # aeon's default is 2000, which takes hours here
+Parts = tuple[Sequences, Sequences]
+Learned = tuple[Callable[[Sequences], np.ndarray], dict[str, Any]]
 
 
-def run_once(learn: Sequences, judge: Sequences, settings: Settings) -> tuple[Run, dict[str, float]]:
-    """Train as `quadgate train` does, and measure on `judge`."""
-    with TemporaryDirectory() as folder:
-        run = train(learn, settings, Path(folder) / "run")
-        scores = evaluate(run.model, judge)
-    return run, {
-        "accuracy": scores.model.accuracy,
-        "log_loss": scores.model.log_loss,
-        "seconds": round(run.history.seconds(), 1),
-        "epochs": len(run.history.epochs),
-    }
+def read_set(name: str, arem: Path) -> Parts:
+    """Return the training and the test part of a set."""
+    if name != "AReM":
+        data = read(name)
+        assert data.test is not None
+        return data.train, data.test
+    cases = read(arem).train
+    assert cases.names is not None
+    assert cases.labels is not None
+    number = [int("".join(filter(str.isdigit, Path(case).stem))) for case in cases.names]
+    tested = np.array(
+        [n <= (2 if "bending" in str(label) else 3) for n, label in zip(number, cases.labels, strict=True)]
+    )
+    return cases.take(np.flatnonzero(~tested)), cases.take(np.flatnonzero(tested))
 
 
-def archive() -> dict[str, Any]:
-    """Measure both presets on the archive's own split."""
-    data = read("JapaneseVowels")
-    found: dict[str, Any] = {}
-    for name in ("default", "seed"):
-        runs = [run_once(data.train, data.test, preset(name).changed(seed=seed))[1] for seed in SEEDS]
-        accuracies = [run["accuracy"] for run in runs]
-        found[name] = {
-            "median": median(accuracies),
-            "least": min(accuracies),
-            "greatest": max(accuracies),
-            "runs": runs,
-        }
-        print(f"{name}: {accuracies}")
-    return found
+def by_preset(preset: str) -> Callable[[Sequences, int], Learned]:
+    """Learn as `quadgate train --preset` does."""
+
+    def learn(cases: Sequences, seed: int) -> Learned:
+        from quadgate import training
+
+        run = training.train(cases, training.preset(preset).changed(seed=seed))
+        labels = np.array(run.model.labels)
+
+        def predict(judged: Sequences) -> np.ndarray:
+            return labels[run.model.run(list(judged.series), output="probabilities")[0].argmax(axis=1)]
+
+        return predict, {"epochs": len(run.history.epochs), "parameters": run.parameters}
+
+    return learn
 
 
-def folds(cases: Sequences, count: int, seed: int) -> list[tuple[Sequences, Sequences]]:
-    """Cut the cases into parts that keep the class shares, each once what is judged."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(cases))
-    order = order[np.argsort(cases.labels[order], kind="stable")]  # class by class, so that each fold gets its share
-    part = np.empty(len(cases), int)
-    part[order] = np.arange(len(cases)) % count
-    return [(cases.take(np.flatnonzero(part != k)), cases.take(np.flatnonzero(part == k))) for k in range(count)]
+def scaled(cases: Sequences) -> tuple[Callable[[Sequences], np.ndarray], int]:
+    """Return what scales and pads series to the longest of the training part, and that length."""
+    from quadgate.data import fit_scaling
+
+    scaling, longest = fit_scaling(cases), int(cases.lengths.max())
+
+    def prepare(judged: Sequences) -> np.ndarray:
+        x = pad([scaling.apply(one) for one in judged.series])[0][:, :longest]
+        return np.pad(x, ((0, 0), (0, longest - x.shape[1]), (0, 0)))
+
+    return prepare, longest
 
 
-def ingredients() -> dict[str, Any]:
-    """Cross-validate the default, and the default with one thing changed."""
-    cases = read("JapaneseVowels").train
-    found = {}
-    variants = {name: preset("default").changed(**change) for name, change in LESS.items()}
-    for name, settings in ({"the seed preset": preset("seed")} | variants).items():
-        runs = [
-            run_once(learn, judge, settings.changed(seed=10 * repeat + fold))[1]
-            for repeat in range(2)
-            for fold, (learn, judge) in enumerate(folds(cases, 5, repeat))
+def keras_lstm(cases: Sequences, seed: int) -> Learned:
+    """Keras's own LSTM of 64 units and a softmax layer, masked, with early stopping on a fifth of the cases."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    prepare, longest = scaled(cases)
+    classes, targets = np.unique(cases.labels, return_inverse=True)
+    unequal = bool((cases.lengths != longest).any())
+    network = keras.Sequential(
+        [
+            keras.Input((longest, len(cases.channels))),
+            *([keras.layers.Masking()] if unequal else []),
+            keras.layers.LSTM(64),
+            keras.layers.Dense(len(classes), activation="softmax"),
         ]
-        found[name] = {what: round(mean(run[what] for run in runs), 4) for what in ("accuracy", "log_loss", "seconds")}
-        print(f"{name}: {found[name]}")
-    return found
+    )
+    network.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    order = np.random.default_rng(seed).permutation(len(cases))  # validation_split takes the last ones
+    stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
+    told = network.fit(
+        prepare(cases)[order], targets[order], batch_size=BATCH, epochs=EPOCHS, validation_split=0.2,
+        callbacks=[stop], verbose=0,
+    )  # fmt: skip
+
+    def predict(judged: Sequences) -> np.ndarray:
+        return classes[network.predict(prepare(judged), verbose=0).argmax(axis=1)]
+
+    return predict, {"epochs": len(told.epoch), "parameters": network.count_params()}
 
 
-def long() -> list[dict[str, Any]]:
-    """Train both presets on 820 steps, with the evidence in different places."""
-    found = []
-    for kind in ("phase", "order"):
-        for place in ("all", "late", "early", "middle"):
-            learn = make_sequences(320, kind=kind, place=place, seed=1)
-            judge = make_sequences(200, kind=kind, place=place, seed=2)
-            for name in ("seed", "default"):
-                run, measures = run_once(learn, judge, preset(name).changed(**LONG_EPOCHS))
-                found.append(
-                    {"kind": kind, "place": place, "preset": name}
-                    | measures
-                    | {"steps_reached": run.reach_before.reached, "warned": run.reach_before.is_short}
-                )
-                print(found[-1])
-    return found
+def of_aeon(cases: Sequences, learner: Any) -> Learned:
+    """Fit one of aeon's classifiers, on series padded to the longest (none of these takes unequal lengths)."""
+    prepare, _ = scaled(cases)
+    learner.fit(prepare(cases).transpose(0, 2, 1).astype(np.float64), cases.labels)
+
+    def predict(judged: Sequences) -> np.ndarray:
+        return np.asarray(learner.predict(prepare(judged).transpose(0, 2, 1).astype(np.float64)))
+
+    return predict, {}
 
 
-def machine() -> dict[str, Any]:
-    """Say where and with what a part was measured."""
-    processors = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
+def mini_rocket(cases: Sequences, seed: int) -> Learned:
+    """Aeon's MiniRocket with its defaults."""
+    from aeon.classification.convolution_based import MiniRocketClassifier
+
+    return of_aeon(cases, MiniRocketClassifier(random_state=seed, n_jobs=1))
+
+
+def fcn(cases: Sequences, seed: int) -> Learned:
+    """Aeon's fully convolutional network (Wang 2017) with its defaults, but fewer epochs."""
+    import tensorflow as tf
+    from aeon.classification.deep_learning import FCNClassifier
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    with TemporaryDirectory() as folder:  # it keeps its best epoch in a file
+        return of_aeon(cases, FCNClassifier(n_epochs=FCN_EPOCHS, random_state=seed, file_path=f"{folder}/"))
+
+
+LEARNERS: dict[str, Callable[[Sequences, int], Learned]] = {
+    "seed": by_preset("seed"),
+    "default": by_preset("default"),
+    "best": by_preset("best"),
+    "keras": keras_lstm,
+    "fcn": fcn,
+    "minirocket": mini_rocket,
+}
+LIBRARIES = {"keras": ("keras", "torch"), "fcn": ("aeon", "tensorflow_cpu"), "minirocket": ("aeon", "numba")}
+
+
+def measure(name: str, learner: str, seed: int, parts: Parts) -> dict[str, Any]:
+    """Learn once and measure once."""
+    learn, judged = parts
+    begin = process_time()
+    predict, more = LEARNERS[learner](learn, seed)
+    seconds = process_time() - begin
+    accuracy = float((predict(judged) == judged.labels).mean())
     return {
-        "date": date.today().isoformat(),
-        "processor": f"{processors[0]}, {len(processors)} cores, one thread",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+        "set": name,
+        "learner": learner,
+        "seed": seed,
+        "accuracy": round(accuracy, 4),
+        "seconds": round(seconds, 1),
+    } | more
 
 
-PARTS: dict[str, Callable[[], Any]] = {"archive": archive, "ingredients": ingredients, "long": long}
+def measured() -> list[dict[str, Any]]:
+    """Return what is there already."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
 
 
-def main(parts: list[str]) -> None:
-    """Measure the parts, and put each into the results as soon as it is there."""
-    torch.set_num_threads(1)
-    for part in parts or PARTS:
-        measured = PARTS[part]()
-        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        results[part] = {"machine": machine(), "results": measured}
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+def machine(learner: str) -> dict[str, Any]:
+    """Say where and with what it was measured."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    processors = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    versions = {}
+    for library in LIBRARIES.get(learner, ("quadgate", "torch")):
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            versions[library] = "unknown"
+    where = {"date": date.today().isoformat(), "processor": processors[0], "python": platform.python_version()}
+    return where | versions
+
+
+def table() -> str:
+    """Return the results as Markdown: the median accuracy over the seeds, and the mean processor time."""
+    found = measured()
+    learners = [name for name in LEARNERS if any(one["learner"] == name for one in found)]
+    lines = ["| set | " + " | ".join(learners) + " |", "|---" * (len(learners) + 1) + "|"]
+    means: dict[str, list[float]] = {name: [] for name in learners}
+    for name in SETS:
+        cells = []
+        for learner in learners:
+            runs = [one for one in found if one["set"] == name and one["learner"] == learner]
+            if not runs:
+                cells.append("-")
+                continue
+            middle = median(one["accuracy"] for one in runs)
+            means[learner].append(middle)
+            few = "" if len(runs) == 5 else f" ({len(runs)})"
+            cells.append(f"{middle:.3f}{few}, {mean(one['seconds'] for one in runs):.0f} s")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    whole = [f"{mean(means[one]):.3f}" if len(means[one]) == len(SETS) else "-" for one in learners]
+    return "\n".join([*lines, "| mean | " + " | ".join(whole) + " |"])
+
+
+def main() -> None:
+    """Measure what is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=[*LEARNERS])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--arem", type=Path, help="the folder of AReM; without it that set is left out")
+    parser.add_argument("--table", action="store_true", help="print the results and measure nothing")
+    asked = parser.parse_args()
+    if asked.table:
+        print(table())
+        return
+    there = {(one["set"], one["learner"], one["seed"]) for one in measured()}
+    for seed in range(asked.seeds):
+        for name in asked.sets:
+            if name == "AReM" and asked.arem is None:
+                continue
+            parts = read_set(name, asked.arem)
+            for learner in asked.learners:
+                if (name, learner, seed) in there:
+                    continue
+                if learner != "fcn":
+                    import torch
+
+                    torch.set_num_threads(1)
+                result = measure(name, learner, seed, parts)
+                with RESULTS.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(result | machine(learner)) + "\n")
+                print(result, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

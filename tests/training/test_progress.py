@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from quadgate.training import Epoch, Reach
+from quadgate.model import Patches
+from quadgate.training import Epoch, Preview, Reach, Settings
 from quadgate.training.progress import ShowProgress
 
 
@@ -50,7 +51,8 @@ def test_a_terminal_gets_a_bar(clock, capsys, monkeypatch):
 
 def test_a_short_reach_is_warned_of(capsys):
     progress = ShowProgress()
-    progress.on_reach(Reach(np.ones(9)))
-    assert capsys.readouterr().err == ""
-    progress.on_reach(Reach(np.array([0.0] * 8 + [1.0])))
-    assert "--pool mean" in capsys.readouterr().err
+    for shares, warned in ((np.ones(9), False), (np.array([0.0] * 8 + [1.0]), True)):
+        progress.on_preview(Preview(306, 130.0, True, Patches(), Reach(shares), Settings(frames=0)))
+        told = capsys.readouterr().err
+        assert "306 numbers, at most about 2 min\nthe result can stream" in told
+        assert ("--pool mean" in told) == warned

@@ -10,7 +10,7 @@ from quadgate.training import Callback, Settings, StoppedError, hold_out, new_fo
 from quadgate.training.run import examples
 from small_training import assert_same_bits
 
-QUICK = Settings(units=4, batch_size=8, epochs=3, patience=3, seed=5)
+QUICK = Settings(units=4, batch_size=8, batches=1, epochs=3, steps=0, patience=3, seed=5)
 
 
 def made(cases=30, seed=0):
@@ -104,7 +104,10 @@ def test_the_module_and_the_saved_model_say_the_same(tmp_path):
 def test_the_reach_is_announced_before_training(tmp_path):
     seen = []
     run = train(made(), QUICK, tmp_path, callbacks=[], announce=seen.append)
-    assert seen == [run.reach_before]
+    (preview,) = seen
+    assert preview.reach is run.reach_before
+    assert preview.parameters == run.parameters
+    assert not preview.streams
     assert run.reach_before.steps == run.reach_after.steps == 25
 
 

@@ -27,8 +27,8 @@ from quadgate.data import Sequences
 from quadgate.data.missing import channel_means, fill_missing
 from quadgate.errors import FileFormatError, InputError
 from quadgate.explain import final_states, nearest
-from quadgate.formats import load, save
-from quadgate.model import Model, Variables, write_atomically
+from quadgate.formats import load_classifier
+from quadgate.model import Ensemble, Model, Variables, write_atomically
 from quadgate.model.tensors import read_tensors
 
 FORMAT_VERSION = 1
@@ -238,7 +238,9 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(
                 f"{folder}: found something that JSON cannot hold ({error}), expected plain values"
             ) from error
-        save(self.model_, folder, to="quadgate")
+        from quadgate.training.run import save_classifier
+
+        save_classifier(self.model_, folder)
         with write_atomically(folder / ESTIMATOR) as beside:
             beside.write_text(text + "\n", encoding="utf-8")
         with write_atomically(folder / STATES) as beside:
@@ -271,7 +273,7 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise FileFormatError(
                 f"{file}: missing or damaged ({told}), expected what LSTMClassifier.save writes"
             ) from error
-        estimator.model_ = load(path)
+        estimator.model_ = load_classifier(path)
         estimator._states, estimator._places = _read_states(Path(path) / STATES)
         estimator._check_loaded(file)
         return estimator
@@ -340,7 +342,7 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"y: found {there} class with cases to learn from, expected {max(2, len(self.classes_))} classes"
             )
 
-    def _named(self, model: Model) -> Model:
+    def _named(self, model: Model | Ensemble) -> Model | Ensemble:
         """Give the model its class names, where they are whole numbers or text."""
         names = self.classes_.tolist()
         plain = all(isinstance(name, int | str) and not isinstance(name, bool) for name in names)

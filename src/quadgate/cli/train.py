@@ -29,7 +29,7 @@ def train(
     group: Group = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATE-NAME without it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.")] = False,
-    preset: Annotated[str, typer.Option(help="default, or seed: one cell, read at its last step.")] = "default",
+    preset: Annotated[str, typer.Option(help="default, seed, best or stream.")] = "default",
     pool: Annotated[str | None, typer.Option(help="last, mean, max or attention.")] = None,
     initializer: Annotated[str | None, typer.Option(help="glorot, or chrono: remembers for long.")] = None,
     units: Annotated[int | None, typer.Option(help="Units of each layer and direction.")] = None,
@@ -81,7 +81,7 @@ def train(
     training.check_folder(folder, resume)
     try:
         with ShowProgress() as progress:
-            run = training.train(learn, settings, folder, resume, [progress], progress.on_reach)
+            run = training.train(learn, settings, folder, resume, [progress], progress.on_preview)
     except training.StoppedError as stop:
         typer.echo(f"{stop}\ngo on with: {_again(folder)}", err=True)
         raise typer.Exit(INTERRUPTED) from None

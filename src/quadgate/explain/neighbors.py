@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quadgate.errors import InputError
 
 if TYPE_CHECKING:
-    from quadgate.model import Model
+    from quadgate.model import Ensemble, Model
 
 CASES = 256  # that run together
 
@@ -30,8 +30,8 @@ class Neighbors:
     indices: NDArray[np.int64]
 
 
-def final_states(model: Model, series: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """Return the top layer's final h `[N, F]` of each series, both directions side by side.
+def final_states(model: Model | Ensemble, series: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """Return the top layer's final h `[N, F]` of each series, both directions (and all members) side by side.
 
     >>> from quadgate.model import Model, Network
     >>> network = Network(inputs=1, units=2, classes=2, bidirectional=True)
@@ -39,6 +39,11 @@ def final_states(model: Model, series: Sequence[NDArray[Any]]) -> NDArray[np.flo
     >>> final_states(model, [np.zeros((3, 1)), np.ones((5, 1))]).shape
     (2, 4)
     """
+    from quadgate.model import Ensemble
+
+    if isinstance(model, Ensemble):
+        cut = model.cut(list(series))
+        return np.concatenate([final_states(member.model, cut) for member in model.members], axis=1)
     parts = [list(series[start : start + CASES]) for start in range(0, len(series), CASES)]
     tops = [model.run(part, output="outputs")[1][-1] for part in parts]
     states: NDArray[np.float32] = np.concatenate([np.concatenate([end[-1] for end in top], axis=1) for top in tops])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-from quadgate.errors import FileFormatError
+from quadgate.errors import FileFormatError, InputError
 from quadgate.formats.registry import FORMATS, START, recognise, to_write
 from quadgate.layouts import Settings
-from quadgate.model import Model
+from quadgate.model import Ensemble, Model, holds_ensemble, load_ensemble
 
 MAGICS = {
     b"PK\x03\x04": "a zip archive, of neither PyTorch nor Keras 3",
@@ -32,12 +32,26 @@ def load(path: str | Path, **settings: Unpack[Settings]) -> Model:
         InputError: a setting is not what the file says, or not what the layer's class can do.
     """
     path = Path(path)
+    if holds_ensemble(path):
+        raise InputError(
+            f"{path}: found an ensemble, or a network that reads a series in patches, expected one that reads step by "
+            "step; evaluate, predict and quadgate.formats.load_classifier take it"
+        )
     found = recognise(path)
     if found is None:
         titles = "; ".join(dict.fromkeys(one.title for one in FORMATS))
         raise FileFormatError(f"{path}: {_found(path)}, expected {titles}")
     one, place = found
     return one.read(place, settings)
+
+
+def load_classifier(path: str | Path) -> Model | Ensemble:
+    """Load whatever `quadgate train` leaves: as `load`, and the ensemble where that is what was trained.
+
+    Raises:
+        FileFormatError: as `load`.
+    """
+    return load_ensemble(path) if holds_ensemble(path) else load(path)
 
 
 def save(model: Model, path: str | Path, to: str | None = None) -> None:

@@ -4,6 +4,8 @@ from quadgate.model.assumption import Assumption
 from quadgate.model.atomic import write_atomically
 from quadgate.model.build import Dense, Found, build
 from quadgate.model.cell import Cell
+from quadgate.model.ensemble import Convolutions, Ensemble, Member, Patches
+from quadgate.model.ensemble_file import holds_ensemble, load_ensemble, save_ensemble
 from quadgate.model.model import Model, State
 from quadgate.model.network import Head, Network
 from quadgate.model.scaling import Scaling
@@ -13,11 +15,15 @@ from quadgate.model.variables import Stored, Variables
 __all__ = [
     "Assumption",
     "Cell",
+    "Convolutions",
     "Dense",
+    "Ensemble",
     "Found",
     "Head",
+    "Member",
     "Model",
     "Network",
+    "Patches",
     "Scaling",
     "State",
     "Stored",
@@ -25,5 +31,8 @@ __all__ = [
     "SummaryTable",
     "Variables",
     "build",
+    "holds_ensemble",
+    "load_ensemble",
+    "save_ensemble",
     "write_atomically",
 ]

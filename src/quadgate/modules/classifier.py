@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from quadgate.errors import InputError, suggest
 from quadgate.modules.basic_lstm import BasicLSTM
 from quadgate.modules.initializers import glorot_uniform_
-from quadgate.modules.pooling import POOLS, pooled
+from quadgate.modules.pooling import POOLS, pooled, running
 from quadgate.modules.sequence import Lengths, check_tensor, lengths_tensor
 
 HEADS = ("normal", "scaled")
@@ -105,6 +105,18 @@ class SequenceClassifier(nn.Module):
         outputs, h = self.encode(x, lengths)
         features = pooled(outputs, h, lengths_tensor(lengths, x), self.pool, self.query)
         logits: Tensor = self.dropout(features) @ self.weights + self.biases
+        return logits
+
+    def steps(self, x: Tensor, lengths: Lengths | None = None) -> Tensor:
+        """Return the logits after every step, `[N, T, K]`; past the end of a case they mean nothing.
+
+        Raises:
+            InputError: as in `forward`, or the network also reads backward.
+        """
+        if self.bidirectional:
+            raise InputError("steps: found layers that read backward, expected forward ones, which have an answer then")
+        outputs, _ = self.encode(x, lengths)
+        logits: Tensor = self.dropout(running(outputs, self.pool, self.query)) @ self.weights + self.biases
         return logits
 
     def encode(self, x: Tensor, lengths: Lengths | None = None) -> tuple[Tensor, Tensor]:

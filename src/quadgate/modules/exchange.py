@@ -6,9 +6,10 @@ import torch
 
 from quadgate.errors import InputError
 from quadgate.layouts import encode
-from quadgate.model import Model, Network, Scaling
+from quadgate.model import Convolutions, Member, Model, Network, Scaling
 from quadgate.modules.basic_lstm import BasicLSTM
 from quadgate.modules.classifier import SequenceClassifier
+from quadgate.modules.convolution import LSTMFCN
 
 
 def to_model(
@@ -41,8 +42,24 @@ def to_model(
         activation=module.activation,
     )
     parameters = _parameters(module, network)
-    variables = {name: parameters[name].detach().cpu().numpy().copy() for name in network.shapes}
+    variables = {name: parameters[name].detach().float().cpu().numpy().copy() for name in network.shapes}
     return Model(network, variables, labels, channels, scaling, source=source)
+
+
+def to_member(module: SequenceClassifier | LSTMFCN) -> Member:
+    """Copy a module's numbers into a member of an `Ensemble`; batch normalisation is folded into the convolutions.
+
+    >>> to_member(LSTMFCN(SequenceClassifier(3, 4), filters=8)).convolutions.kernels[0].shape
+    (7, 3, 8)
+    """
+    if isinstance(module, SequenceClassifier):
+        return Member(to_model(module))
+    folded = [
+        (kernel.float().cpu().numpy(), bias.float().cpu().numpy()) for kernel, bias in module.convolutions.folded()
+    ]
+    kernels, biases = zip(*folded, strict=True)
+    weights = module.weights.detach().float().cpu().numpy().copy()
+    return Member(to_model(module.lstm), Convolutions(kernels, biases, weights))
 
 
 def from_model(model: Model) -> SequenceClassifier:

@@ -45,3 +45,27 @@ def pooled(outputs: Tensor, h: Tensor, lengths: Tensor | None, pool: str, query:
     # The lowest finite number, not -inf: where no step is valid, softmax stays defined and weighs outputs that are 0.
     scores = (outputs @ query).masked_fill(~valid, torch.finfo(outputs.dtype).min)
     return (torch.softmax(scores, 1)[:, None] @ outputs)[:, 0]
+
+
+def running(outputs: Tensor, pool: str, query: Tensor | None = None) -> Tensor:
+    """Pool over the steps so far: `[N, T, F]`, at each step what `pooled` gives of the series that ends there.
+
+    Args:
+        outputs: `[N, T, F]` of layers that read forward, whose last step's output is h.
+        pool: one of `POOLS`.
+        query: `[F]`, for `"attention"`.
+
+    >>> outputs = torch.tensor([[[1.0], [5.0], [3.0]]])
+    >>> [running(outputs, pool)[0, :, 0].tolist() for pool in ("last", "mean", "max")]
+    [[1.0, 5.0, 3.0], [1.0, 3.0, 3.0], [1.0, 5.0, 5.0]]
+    """
+    if pool == "last":
+        return outputs
+    if pool == "mean":
+        return outputs.cumsum(1) / torch.arange(1, outputs.shape[1] + 1, device=outputs.device)[:, None]
+    if pool == "max":
+        return outputs.cummax(1).values
+    assert query is not None  # noqa: S101
+    scores = outputs @ query
+    weights = torch.exp(scores - scores.amax(1, keepdim=True))[:, :, None]
+    return (weights * outputs).cumsum(1) / weights.cumsum(1).clamp(min=torch.finfo(outputs.dtype).tiny)

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from quadgate.data import Dataset, Sequences
 from quadgate.errors import InputError, suggest
-from quadgate.model import Model, write_atomically
+from quadgate.model import Ensemble, Model, write_atomically
 from quadgate.report.metrics import Scores, check_labels, score
 
 CASES = 256  # that run together: enough to keep the machine busy, and the memory small
 UNKNOWN = ("refuse", "ignore")
 
 
-def part_to_judge(data: Dataset, model: Model | None = None) -> tuple[Sequences, str]:
+def part_to_judge(data: Dataset, model: Model | Ensemble | None = None) -> tuple[Sequences, str]:
     """Return the test part, or where there is none all cases, and what to say of them before measuring `model`."""
     if data.test is not None:
         return data.test, f"the test part: {data.test.describe()}"
@@ -73,7 +73,7 @@ class Predictions:
         }
 
 
-def predict(model: Model, sequences: Sequences) -> Predictions:
+def predict(model: Model | Ensemble, sequences: Sequences) -> Predictions:
     """Return what the model says of each case.
 
     Raises:
@@ -88,12 +88,12 @@ def predict(model: Model, sequences: Sequences) -> Predictions:
     return Predictions(names, class_names(model), probabilities)
 
 
-def class_names(model: Model) -> NDArray[Any]:
+def class_names(model: Model | Ensemble) -> NDArray[Any]:
     """Return the name of each class `[K]`, or the numbers from 0 where the model has no names."""
     return np.asarray(model.labels if model.labels is not None else range(model.classes or 0))
 
 
-def evaluate(model: Model, sequences: Sequences, unknown_labels: str = "refuse") -> Scores:
+def evaluate(model: Model | Ensemble, sequences: Sequences, unknown_labels: str = "refuse") -> Scores:
     """Measure a model on labelled series.
 
     Args:
@@ -112,7 +112,7 @@ def evaluate(model: Model, sequences: Sequences, unknown_labels: str = "refuse")
     return score(labels, predict(model, sequences).probabilities, classes)
 
 
-def _check_channels(model: Model, sequences: Sequences) -> None:
+def _check_channels(model: Model | Ensemble, sequences: Sequences) -> None:
     found, expected = len(sequences.channels), model.inputs
     if found == expected:
         return

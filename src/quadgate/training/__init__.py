@@ -3,7 +3,7 @@
 from quadgate.training.history import Epoch, History
 from quadgate.training.loop import Callback, DivergedError, Examples, Plan, fit
 from quadgate.training.reach import Reach, measure_reach
-from quadgate.training.run import Run, StoppedError, check_folder, hold_out, new_folder, train
+from quadgate.training.run import Preview, Run, StoppedError, check_folder, hold_out, new_folder, train
 from quadgate.training.settings import PRESETS, Settings, preset
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Examples",
     "History",
     "Plan",
+    "Preview",
     "Reach",
     "Run",
     "Settings",

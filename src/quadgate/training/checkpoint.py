@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from quadgate.errors import FileFormatError, InputError
 from quadgate.model.atomic import write_atomically
@@ -48,6 +49,7 @@ class State:
     optimizer: torch.optim.Optimizer
     position: Position
     best: dict[str, Tensor]
+    average: AveragedModel | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def write_checkpoint(path: Path, state: State, settings: Settings, data: str) ->
     """
     tensors = {f"module/{name}": tensor for name, tensor in state.module.state_dict().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    if state.average is not None:
+        tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
     for number, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in moments.items()}
     header = asdict(Header(FORMAT_VERSION, settings, data, state.position))
@@ -92,6 +96,8 @@ def read_checkpoint(path: Path, state: State, settings: Settings, data: str) -> 
     groups = state.optimizer.state_dict()["param_groups"]
     try:
         state.module.load_state_dict(_under("module/", tensors))
+        if state.average is not None:
+            state.average.load_state_dict(_under("average/", tensors))
     except RuntimeError as error:
         raise FileFormatError(f"{path}: found the weights of another network, expected those of this one") from error
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})

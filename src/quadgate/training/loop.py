@@ -14,10 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quadgate.data import batches, pad
-from quadgate.errors import QuadgateError
+from quadgate.errors import InputError, QuadgateError
+from quadgate.training.augmentation import augmented
 from quadgate.training.checkpoint import Position, State, read_checkpoint, write_checkpoint
+from quadgate.training.divergence import where_it_began
 from quadgate.training.history import Epoch, History
 from quadgate.training.settings import Settings
 
@@ -122,7 +125,7 @@ def fit(
     """
     plan = plan or Plan("search", settings.epochs)
     history = history or History()
-    state = State(module, make_optimizer(module, settings), Position(), {})
+    state = State(module, make_optimizer(module, settings), Position(), {}, averaged(module, settings))
     data = train.fingerprint()
     if plan.checkpoint is not None and plan.checkpoint.exists():
         read_checkpoint(plan.checkpoint, state, settings, data)
@@ -152,6 +155,13 @@ def make_optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimiz
     return torch.optim.AdamW(groups, settings.learning_rate)
 
 
+def averaged(module: nn.Module, settings: Settings) -> AveragedModel | None:
+    """Return the running average of the weights, or None where none is asked for."""
+    if not settings.average:
+        return None
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
+
+
 def is_over(position: Position, settings: Settings, plan: Plan, validated: bool) -> bool:
     """Tell whether the fit has had its epochs, or its patience has run out."""
     waited = position.epoch - position.best_epoch
@@ -170,17 +180,18 @@ def run_epoch(
     begin = perf_counter()
     epoch = state.position.epoch + 1
     train_loss, gradient_norm, rate = train_epoch(state, train, settings, plan, callbacks)
-    valid_loss, valid_accuracy = (None, None) if valid is None else measure(state.module, valid, settings.batch_size)
-    if not isfinite(train_loss if valid_loss is None else train_loss + valid_loss):
+    judged: nn.Module = state.module if state.average is None else state.average.module
+    valid_loss, valid_accuracy = (None, None) if valid is None else measure(judged, valid, settings.batch_size)
+    if valid_loss is not None and not isfinite(valid_loss):
         raise DivergedError(
-            f"epoch {epoch}: the loss is no longer finite; try a lower --learning-rate "
+            f"epoch {epoch}: the validation loss is no longer finite; try a lower --learning-rate "
             f"(now {settings.learning_rate:g}) or a lower --clip (now {settings.clip:g})"
         )
     position = state.position
     position.epoch = epoch
     if valid_loss is None or position.best_loss is None or valid_loss < position.best_loss:
         position.best_epoch, position.best_loss = epoch, valid_loss
-        state.best = {name: tensor.clone() for name, tensor in state.module.state_dict().items()}
+        state.best = {name: tensor.clone() for name, tensor in judged.state_dict().items()}
     seconds = perf_counter() - begin
     return Epoch(plan.stage, epoch, train_loss, valid_loss, valid_accuracy, rate, gradient_norm, seconds)
 
@@ -200,12 +211,21 @@ def train_epoch(
         for number, indices in enumerate(order):
             step = done * len(order) + number
             rate = learning_rate(step, plan.epochs * len(order), settings)
-            batch_loss, batch_norm = train_step(state, *train.batch(indices), rate, settings, train.weights_of(indices))
+            x, lengths, targets = (placed(one, state.module) for one in train.batch(indices))
+            weights = train.weights_of(indices)
+            weights = None if weights is None else placed(weights, state.module)
+            batch_loss, batch_norm = train_step(state, x, lengths, targets, rate, settings, weights)
             loss += batch_loss * len(indices) / len(train)
             norm += batch_norm / len(order)
             for callback in callbacks:
                 callback.on_batch(plan.stage, step + 1, plan.epochs * len(order))
     return loss, norm, rate
+
+
+def placed(tensor: Tensor, module: nn.Module) -> Tensor:
+    """Bring a tensor to where the module's parameters are, and numbers with a fraction to their type."""
+    like = next(module.parameters())
+    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else None)
 
 
 def learning_rate(step: int, steps: int, settings: Settings) -> float:
@@ -226,22 +246,69 @@ def train_step(
     settings: Settings,
     weights: Tensor | None = None,
 ) -> tuple[float, float]:
-    """Move the parameters once against the gradient of the batch; return the loss and the gradient's norm."""
-    if settings.noise:
-        x = x + settings.noise * torch.randn_like(x)
-    logits = state.module(x, lengths)
-    if weights is None:
-        loss = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
-    else:
-        each = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing, reduction="none")
-        loss = (weights * each).mean()
+    """Move the parameters once against the gradient of the batch; return the loss and the gradient's norm.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
+        InputError: the batch does not fit into the memory.
+    """
+    x = augmented(x, lengths, settings)
     state.optimizer.zero_grad()
-    loss.backward()
+    total = 0.0
+    for part in torch.arange(len(x)).tensor_split(min(settings.accumulate, len(x))):
+        given = None if weights is None else weights[part]
+        try:
+            loss = loss_of(state.module, x[part], lengths[part], targets[part], settings, given) * (len(part) / len(x))
+            loss.backward()
+        except (MemoryError, RuntimeError) as error:
+            raise _answered(error, len(x), x.shape[1], settings) from error
+        total += loss.item()
+        if not isfinite(total):
+            raise DivergedError(
+                f"epoch {state.position.epoch + 1}: the loss is no longer finite; "
+                f"{where_it_began(state.module, x[part], lengths[part])}; try a lower --learning-rate "
+                f"(now {settings.learning_rate:g}) or a lower --clip (now {settings.clip:g})"
+            )
     norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
-    return loss.item(), norm.item()
+    if state.average is not None:
+        state.average.update_parameters(state.module)
+    return total, norm.item()
+
+
+def loss_of(
+    module: nn.Module, x: Tensor, lengths: Tensor, targets: Tensor, settings: Settings, weights: Tensor | None
+) -> Tensor:
+    """Return the cross-entropy of the answers at the end of each case, or the mean over its steps with `every_step`."""
+    smooth = settings.label_smoothing
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.precision == "mixed"):
+        if settings.every_step:
+            logits = module.steps(x, lengths)  # type: ignore[operator]
+            each = cross_entropy(
+                logits.transpose(1, 2),
+                targets[:, None].expand(-1, x.shape[1]),
+                label_smoothing=smooth,
+                reduction="none",
+            )
+            valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+            each = (each * valid).sum(1) / lengths
+        else:
+            each = cross_entropy(module(x, lengths), targets, label_smoothing=smooth, reduction="none")
+    return each.mean() if weights is None else (weights * each).mean()
+
+
+def _answered(error: BaseException, cases: int, steps: int, settings: Settings) -> BaseException:
+    """Turn a lack of memory into what to do about it; every other error stays what it is."""
+    lacking = isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    if not lacking:
+        return error
+    smaller = max(1, cases // 2)
+    return InputError(
+        f"batch_size: {cases} cases of {steps:,} steps do not fit into the memory; try --batch-size {smaller}, "
+        f"or --accumulate {2 * settings.accumulate}, which gives the same gradients"
+    )
 
 
 def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float]:
@@ -251,10 +318,11 @@ def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[flo
     by_length = np.argsort(examples.lengths, kind="stable")
     with torch.no_grad():
         for indices in np.split(by_length, range(batch_size, len(examples), batch_size)):
-            x, lengths, targets = examples.batch(indices)
+            x, lengths, targets = (placed(one, module) for one in examples.batch(indices))
             logits = module(x, lengths)
             right = logits.argmax(dim=1) == targets
             weights = examples.weights_of(indices)
+            weights = None if weights is None else placed(weights, module)
             if weights is None:
                 loss += cross_entropy(logits, targets, reduction="sum").item()
                 correct += right.sum().item()

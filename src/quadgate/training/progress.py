@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from quadgate.training.history import Epoch
 from quadgate.training.loop import Callback
-from quadgate.training.reach import Reach
+from quadgate.training.run import Preview
 
 PLAIN_EVERY = 5.0  # seconds between two plain lines, so that a log stays readable
 
@@ -50,10 +50,12 @@ class ShowProgress(Callback):
         if self._watched:
             self._bar.stop()
 
-    def on_reach(self, reach: Reach) -> None:
-        """Warn if the gradient does not reach far enough."""
-        if reach.is_short:
-            self._bar.console.print(reach.warning(), style="yellow", highlight=False, soft_wrap=True)
+    def on_preview(self, preview: Preview) -> None:
+        """Say what is about to be trained, and warn if the gradient does not reach far enough."""
+        for line in preview.lines():
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
+        if preview.reach.is_short:
+            self._bar.console.print(preview.reach.warning(), style="yellow", highlight=False, soft_wrap=True)
 
     def on_batch(self, stage: str, done: int, planned: int) -> None:
         """Move the bar; a new stage gets a new one."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from quadgate.training.loop import Examples
+from quadgate.training.loop import Examples, placed
 
 THRESHOLD = 1e-3  # of the greatest share; a step below it is drowned by the others in every weight's gradient
 FAR_SHORTER = 0.5  # of the longest series: below this the warning is given
@@ -95,14 +95,14 @@ def measure_reach(module: nn.Module, examples: Examples, threshold: float = THRE
         threshold: see `Reach`.
     """
     longest = np.argsort(-examples.lengths, kind="stable")[:CASES]
-    x, lengths, targets = examples.batch(longest)
+    x, lengths, targets = (placed(one, module) for one in examples.batch(longest))
     x.requires_grad_()
     was_training = module.training
     module.eval()
     loss = cross_entropy(module(x, lengths), targets, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, x)
     module.train(was_training)
-    norms = gradient.double().norm(dim=2).numpy()
+    norms = gradient.double().norm(dim=2).cpu().numpy()
     total = np.zeros(x.shape[1])
     count = np.zeros(x.shape[1])
     for row, length in zip(norms, lengths.tolist(), strict=True):
