@@ -95,7 +95,7 @@ def test_the_seed_preset_on_long_series_warns_and_names_the_cure(run, tmp_path):
     assert code == 0
     what, streams, warning, cure = err.splitlines()
     assert re.fullmatch(
-        r"training one network: 1 x 4 units reading forward, pool last; 138 numbers, at most about \d+ s", what
+        r"training one network: 1 x 4 units reading forward, pool last; 122 numbers, at most about \d+ s", what
     )
     assert streams == "the result can stream: it answers after every sample"
     assert re.match(r"warning: before training, the gradient of the loss reaches \d+ of 300 steps", warning)
