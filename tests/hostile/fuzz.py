@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import quadgate
 from checkpoint_files import block, block_body, cell_arrays, finish, varint, write_bundle, write_single_file
 from quadgate.errors import FileFormatError, InputError
-from quadgate.formats import numpy_pickle, safetensors_file, tensorflow_checkpoint, torch_file  # noqa: F401
+from quadgate.formats import equinox_file, numpy_pickle, safetensors_file, tensorflow_checkpoint, torch_file  # noqa: F401
 from quadgate.formats.keras_layers import KerasLayer, build_keras
+from quadgate.formats.tensorflow_checkpoint import frozen  # noqa: F401
 
 CORPUS = Path(__file__).with_name("corpus")
 GOLDEN = Path(__file__).parents[1] / "golden" / "oracle"
@@ -160,7 +161,13 @@ def settings_seeds(folder: Path) -> list[bytes]:
     ]
 
 
+def golden_seeds(*names: str) -> Callable[[Path], list[bytes]]:
+    return lambda folder: [(GOLDEN.parent / name).read_bytes() for name in names]
+
+
 TARGETS = {
+    "equinox": Target(golden_seeds("equinox/lstm.eqx", "equinox/with_settings.eqx"), load("a.eqx")),
+    "frozen-graph": Target(golden_seeds("tensorflow/by_hand.pb", "tensorflow/block.pb"), load("a.pb")),
     "checkpoint-index": Target(index_seeds, read_index),
     "checkpoint-block": Target(block_seeds, read_block),
     "checkpoint-graph": Target(graph_seeds, read_graph),
