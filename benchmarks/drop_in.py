@@ -1,18 +1,25 @@
-"""`modules.LSTM` against `torch.nn.LSTM`, in turn on the same numbers.
+"""`modules.LSTM` against `torch.nn.LSTM`, in turn on the same numbers, one cell of the table after the other.
 
-    python benchmarks/drop_in.py [--steps 100] > FILE
+    python benchmarks/drop_in.py FILE [--cells REGEX] [--seconds 1.5]     measures, and adds to FILE after every cell
+    python benchmarks/drop_in.py FILE --table                             prints FILE as the table of docs/drop-in.md
 
-Every cell is the ratio of the best of several interleaved passes; the matching tests are tests/modules/test_lstm.py.
+A cell that FILE has already is not measured again, so a table can be made in pieces. A number is the median over the
+turns of a cell of the processor time of one thread, which other work on the machine disturbs less than it does the
+clock; a ratio is how many times longer the other takes. The matching tests are tests/modules/test_lstm.py.
 """
 
 import argparse
 import json
+import re
+import statistics
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from quadgate.modules import LSTM
 
@@ -24,6 +31,7 @@ OPTIONS = {
     "projection": {"proj_size": 16},
     "dropout, 2 layers": {"num_layers": 2, "dropout": 0.3},
 }
+MODES = ("infer", "train")
 
 
 def one_pass(layer, arguments, train):
@@ -33,70 +41,114 @@ def one_pass(layer, arguments, train):
             layer(*arguments)
         return
     outputs = layer(*arguments)[0]
-    data = outputs.data if isinstance(outputs, nn.utils.rnn.PackedSequence) else outputs
+    data = outputs.data if isinstance(outputs, PackedSequence) else outputs
     data.backward(torch.ones_like(data))
 
 
-def compared(runs, train, rounds):
-    """Best milliseconds of each, taken in turn."""
-    best = [float("inf")] * len(runs)
-    for turn in range(rounds + 1):
-        for k, (layer, arguments) in enumerate(runs):
-            start = time.perf_counter()
+def compared(runs, train, seconds):
+    """Median milliseconds of each, taken in turn for about so many seconds, and at least three times."""
+    times = {name: [] for name in runs}
+    end = None
+    while end is None or len(min(times.values(), key=len)) < 3 or time.perf_counter() < end:
+        for name, (layer, arguments) in runs.items():
+            start = time.process_time()
             one_pass(layer, arguments, train)
-            if turn:
-                best[k] = min(best[k], 1e3 * (time.perf_counter() - start))
-    return best
+            if end is not None:  # the first turn warms up
+                times[name].append(1e3 * (time.process_time() - start))
+        end = end or time.perf_counter() + seconds
+    return {name: round(statistics.median(one), 4) for name, one in times.items()}
+
+
+def cells(T, C):
+    """Every cell of the table: its name, and a function that makes what is run."""
+    for H in (64, 256):
+        for N in (1, 32):
+            for option, arguments in OPTIONS.items():
+                for mode in MODES:
+
+                    def plain(H=H, N=N, arguments=arguments):
+                        x = torch.randn(N, T, C)
+                        layers = {kind: kind(C, H, batch_first=True, **arguments) for kind in (nn.LSTM, LSTM)}
+                        return {"torch": (layers[nn.LSTM], (x,)), "quadgate": (layers[LSTM], (x,))}
+
+                    yield f"{option}; H={H} N={N} {mode}", plain
+    for H in (64, 256):
+        for N in (32, 128):
+            for mode in MODES:
+
+                def unequal(H=H, N=N):
+                    lengths = torch.linspace(T / 10, T, N).round().long()[torch.randperm(N)]
+                    x = torch.randn(N, T, C)
+                    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+                    theirs, ours = nn.LSTM(C, H, batch_first=True), LSTM(C, H, batch_first=True)
+                    return {
+                        "torch, packed": (theirs, (packed,)),
+                        "quadgate, packed": (ours, (packed,)),
+                        "quadgate, lengths=": (ours, (x, None, lengths)),
+                        "quadgate, full length": (ours, (x,)),
+                    }
+
+                yield f"unequal lengths; H={H} N={N} {mode}", unequal
 
 
 def main():
-    """Print every ratio as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure what is asked for, or print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--cells", default="", metavar="REGEX", help="those whose name it is found in")
+    parser.add_argument("--seconds", type=float, default=1.5, help="for each cell")
+    parser.add_argument("--again", action="store_true", help="measure what the file has already, too")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--inputs", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
+    found = json.loads(asked.file.read_text()) if asked.file.exists() else {"cells": {}}
+    if asked.table:
+        print(table(found["cells"]))
+        return
     warnings.simplefilter("ignore")
-    torch.manual_seed(0)
-    T, C = asked.steps, asked.inputs
-    rows = []
-    for H in (64, 256):
-        for N in (1, 32):
-            for name, options in OPTIONS.items():
-                theirs = nn.LSTM(C, H, batch_first=True, **options)
-                ours = LSTM(C, H, batch_first=True, **options)
-                x = torch.randn(N, T, C)
-                for train in (False, True):
-                    torch_ms, ms = compared([(theirs, (x,)), (ours, (x,))], train, asked.rounds)
-                    rows.append((name, H, N, "train" if train else "infer", torch_ms, ms))
-    for N in (32, 128):
-        theirs, ours = nn.LSTM(C, 64, batch_first=True), LSTM(C, 64, batch_first=True)
-        x, lengths = torch.randn(N, T, C), torch.randint(T // 10, T + 1, (N,))
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        for train in (False, True):
-            runs = [(theirs, (packed,)), (ours, (packed,)), (ours, (x, None, lengths)), (ours, (x,))]
-            torch_ms, packed_ms, lengths_ms, full_ms = compared(runs, train, asked.rounds)
-            mode = "train" if train else "infer"
-            rows.append(("packed", 64, N, mode, torch_ms, packed_ms))
-            rows.append(("lengths= against torch's packed", 64, N, mode, torch_ms, lengths_ms))
-            rows.append(("lengths= against full length", 64, N, mode, full_ms, lengths_ms))
-    names = ("case", "H", "N", "mode", "before_ms", "after_ms")
-    print(
-        json.dumps(
-            {
-                "steps": T,
-                "inputs": C,
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "rows": [
-                    dict(zip(names, (*row[:4], *(round(ms, 3) for ms in row[4:])), strict=True))
-                    | {"ratio": round(row[4] / row[5], 2)}
-                    for row in rows
-                ],
-            },
-            indent=1,
-        )
-    )
+    torch.set_num_threads(1)
+    found["setting"] = {
+        "steps": asked.steps,
+        "inputs": asked.inputs,
+        "threads": 1,
+        "torch": torch.__version__,
+        "instructions of torch": torch.backends.cpu.get_cpu_capability(),
+    }
+    todo = [one for one in cells(asked.steps, asked.inputs) if re.search(asked.cells, one[0])]
+    todo = [one for one in todo if asked.again or one[0] not in found["cells"]]
+    for k, (name, make) in enumerate(todo):
+        torch.manual_seed(0)
+        times = compared(make(), name.endswith("train"), asked.seconds)
+        found["cells"][name] = times
+        asked.file.write_text(json.dumps(found, indent=1) + "\n")
+        shown = ", ".join(f"{who} {ms:.3f} ms" for who, ms in times.items())
+        print(f"{k + 1}/{len(todo)} {name}: {shown}", file=sys.stderr, flush=True)
+
+
+def table(measured):
+    """Arrange the ratios as two tables."""
+    settings = [f"H={H} N={N} {mode}" for H in (64, 256) for N in (1, 32) for mode in MODES]
+    lines = ["| option | " + " | ".join(settings) + " |", "|---" * (len(settings) + 1) + "|"]
+    for option in OPTIONS:
+        row = [measured.get(f"{option}; {setting}") for setting in settings]
+        lines.append(f"| {option} | " + " | ".join(ratio(one, "torch", "quadgate") for one in row) + " |")
+    columns = {
+        "`lengths=` against torch's packed sequence": ("torch, packed", "quadgate, lengths="),
+        "a packed sequence against torch's": ("torch, packed", "quadgate, packed"),
+        "`lengths=` against full length": ("quadgate, full length", "quadgate, lengths="),
+    }
+    lines += ["", "| unequal lengths | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, times in measured.items():
+        if name.startswith("unequal"):
+            cells = " | ".join(ratio(times, *pair) for pair in columns.values())
+            lines.append(f"| {name.partition('; ')[2]} | {cells} |")
+    return "\n".join(lines)
+
+
+def ratio(times, other, own):
+    """Write how many times longer the other takes."""
+    return f"{times[other] / times[own]:.2f}" if times else "-"
 
 
 if __name__ == "__main__":

@@ -284,7 +284,11 @@ def test_exports_with_any_number_of_cases_and_steps():
 def test_under_autocast():
     original, accelerated = both(CRNN)
     pictures = next(batches())["pictures"]
+    expected = original.eval()(pictures)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, expected = accelerated.eval()(pictures), original.eval()(pictures)
-    assert found.dtype == expected.dtype
-    torch.testing.assert_close(found, expected, rtol=0, atol=3e-2)
+        found = accelerated.eval()(pictures)
+        if torch.cpu._is_avx512_supported():  # PyTorch's own LSTM raises otherwise
+            expected = original(pictures)
+            assert expected.dtype == torch.bfloat16
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected.float(), rtol=0, atol=3e-2)

@@ -60,7 +60,7 @@ class GRU(nn.RNNBase):
         return run_stack(self, self._layer, input, hx, lengths)
 
     def _layer(
-        self, suffix: str, x: Tensor, lengths: Tensor | None, h: Tensor, reverse: bool, _: bool
+        self, suffix: str, x: Tensor, lengths: Tensor | None, h: Tensor | None, reverse: bool, _: bool
     ) -> tuple[Tensor, Tensor, None]:
         """Run one layer in one direction over `x [T, N, C]`."""
         outputs, h = gru(

@@ -250,11 +250,11 @@ def _kept_per_step(dtype: torch.dtype, H: int) -> int:
 def _forward(*arguments: Any) -> tuple[Tensor, ...]:
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
     outputs, h, kept = room = _room_forward(*arguments)
-    layer.packed(keep).forward(
+    layer.packed(trainable=False).forward(
         *layer.sequences(),
-        layer.by_case(outputs),
-        h,
-        kept if keep else None,
+        bare(layer.by_case(outputs)),
+        bare(h),
+        bare(kept) if keep else None,
         layer.recompute_every,
         number_of_threads(),
     )
@@ -277,13 +277,13 @@ def _backward(*arguments: Any) -> tuple[Tensor, ...]:
     )
     layer.packed(trainable=True).backward(
         *layer.sequences(),
-        layer.by_case(bare(outputs)),
+        bare(layer.by_case(outputs)),
         bare(kept),
         layer.recompute_every,
         None if d_outputs is None else dense(layer.by_case(d_outputs)),
         dense(d_h_T),
-        layer.by_case(d_x) if needs_x else None,
-        d_h,
+        bare(layer.by_case(d_x)) if needs_x else None,
+        bare(d_h),
         layer.native_weights(there) if needs_weights else None,
         number_of_threads(),
     )

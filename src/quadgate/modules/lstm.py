@@ -152,10 +152,9 @@ class LSTM(nn.RNNBase):
         return all(getattr(self, name) == getattr(LSTM, name) for name in _OPTIONS)
 
     def _layer(
-        self, suffix: str, x: Tensor, lengths: Tensor | None, state: State, reverse: bool, cells: bool
+        self, suffix: str, x: Tensor, lengths: Tensor | None, state: State | None, reverse: bool, cells: bool
     ) -> tuple[Tensor, State, Tensor | None]:
         """Run one layer in one direction over `x [T, N, C]`."""
-        h, c = state
         weights = Weights(
             kernel=getattr(self, f"weight_ih{suffix}"),
             recurrent_kernel=getattr(self, f"weight_hh{suffix}"),
@@ -165,11 +164,13 @@ class LSTM(nn.RNNBase):
             projection=getattr(self, f"weight_hr{suffix}") if self.proj_size else None,
         )
         if cells or self.layer_norm or any(self.zoneout) or (self.recurrent_dropout and self.training):
+            N = x.shape[1]
+            h, c = state or (x.new_zeros(N, self.proj_size or self.hidden_size), x.new_zeros(N, self.hidden_size))
             return self._by_step(suffix, weights, x, lengths, (c, h), reverse)
         outputs, (c, h) = lstm(
             x,
             **weights._asdict(),
-            state=(c, h),
+            state=None if state is None else state[::-1],
             lengths=lengths,
             layout="torch.nn.LSTM",
             forget_bias=self.forget_bias,

@@ -314,12 +314,12 @@ def _kept_per_case(
 def _forward(*arguments: Any) -> tuple[Tensor, ...]:
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
     outputs, c, h, kept = room = _room_forward(*arguments)
-    layer.packed(keep).forward(
+    layer.packed(trainable=False).forward(
         *layer.sequences(),
-        layer.by_case(outputs),
-        c,
-        h,
-        kept if keep else None,
+        bare(layer.by_case(outputs)),
+        bare(c),
+        bare(h),
+        bare(kept) if keep else None,
         layer.recompute_every,
         number_of_threads(),
     )
@@ -343,15 +343,15 @@ def _backward(*arguments: Any) -> tuple[Tensor, ...]:
     there = Weights._make(None if one is None else d for one, d in zip(layer.weights, d_weights, strict=True))
     layer.packed(trainable=True).backward(
         *layer.sequences(),
-        layer.by_case(bare(outputs)),
+        bare(layer.by_case(outputs)),
         bare(kept),
         layer.recompute_every,
         None if d_outputs is None else dense(layer.by_case(d_outputs)),
         dense(d_c_T),
         dense(d_h_T),
-        layer.by_case(d_x) if needs_x else None,
-        d_c,
-        d_h,
+        bare(layer.by_case(d_x)) if needs_x else None,
+        bare(d_c),
+        bare(d_h),
         layer.native_weights(there) if needs_weights else None,
         number_of_threads(),
     )

@@ -61,15 +61,17 @@ def run_stack(
             x = _dropped(x, module.dropout, lengths if packed is not None else None)
         outputs = []
         for d, direction in enumerate(directions):
-            before = tuple(one[k * len(directions) + d] for one in start)
+            before: Any = None if start is None else tuple(one[k * len(directions) + d] for one in start)
+            before = before if is_lstm or start is None else before[0]
             want = cells and k == module.num_layers - 1
-            output, final, c = layer(f"_l{k}{direction}", x, lengths, before if is_lstm else before[0], d == 1, want)
+            output, final, c = layer(f"_l{k}{direction}", x, lengths, before, d == 1, want)
             outputs.append(output)
             finals.append(final if is_lstm else (final,))
             top_cells += [] if c is None else [c]
         x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
 
-    last = [torch.stack(one) for one in zip(*finals, strict=True)]
+    # Of one layer in one direction nothing needs to be copied.
+    last = [torch.stack(one) if len(one) > 1 else one[0].unsqueeze(0) for one in zip(*finals, strict=True)]
     if autocast and is_lstm:  # of a GRU, PyTorch hands out float32
         narrow = torch.get_autocast_dtype(x.device.type)
         x, last = x.to(narrow), [one.to(narrow) for one in last]
@@ -109,24 +111,22 @@ def _as_given(module: Any, sequences: Tensor, batched: bool) -> Tensor:
 
 def _starting_state(
     module: Any, x: Tensor, hx: Any, packed: PackedSequence | None, batched: bool
-) -> tuple[Tensor, ...]:
-    """Return the state `[L*D, N, ...]` of every layer, checked as PyTorch checks it."""
+) -> tuple[Tensor, ...] | None:
+    """Return the state `[L*D, N, ...]` of every layer, or None for zero, once PyTorch's checks have passed."""
     is_lstm = module.mode == "LSTM"
-    state: tuple[Tensor, ...]
-    if hx is None:
-        count, N = module.num_layers * (2 if module.bidirectional else 1), x.shape[1]
-        h = x.new_zeros(count, N, (is_lstm and module.proj_size) or module.hidden_size)
-        state = (h, x.new_zeros(count, N, module.hidden_size)) if is_lstm else (h,)
-    else:
-        state = tuple(hx) if is_lstm else (hx,)
-        _check_rank(state, is_lstm, batched)
-        if not batched:
-            state = tuple(one.unsqueeze(1) for one in state)
-        if packed is not None and packed.sorted_indices is not None:
-            state = tuple(one.index_select(1, packed.sorted_indices) for one in state)
     # PyTorch's own checks, which read the axis of the cases off batch_first.
     shown = packed.data if packed is not None else _as_given(module, x, True)
-    module.check_forward_args(shown, state if is_lstm else state[0], None if packed is None else packed.batch_sizes)
+    sizes = None if packed is None else packed.batch_sizes
+    if hx is None:
+        module.check_input(shown, sizes)
+        return None
+    state = tuple(hx) if is_lstm else (hx,)
+    _check_rank(state, is_lstm, batched)
+    if not batched:
+        state = tuple(one.unsqueeze(1) for one in state)
+    if packed is not None and packed.sorted_indices is not None:
+        state = tuple(one.index_select(1, packed.sorted_indices) for one in state)
+    module.check_forward_args(shown, state if is_lstm else state[0], sizes)
     return state
 
 
