@@ -83,3 +83,8 @@ def test_damaged_graphs(tmp_path, name):
             damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
         assert "\n" not in outcome(path)
+
+
+def test_an_operator_with_its_gates_in_another_order_is_refused_and_never_misread():
+    with pytest.raises(FileFormatError, match="block_v2.pb: found lstm_fused_cell/kernel.*BlockLSTMV2.*i, f, j, o"):
+        quadgate.load(GOLDEN / "block_v2.pb")

@@ -90,6 +90,17 @@ def block(x):
     return {"outputs": tf.transpose(out.h, [1, 0, 2])}
 
 
+def block_v2(x):
+    """The operator of TensorFlow 2, whose gates stand in another order under the same names."""
+    kernel = tf.get_variable("lstm_fused_cell/kernel", [C + H, 4 * H])
+    bias = tf.get_variable("lstm_fused_cell/bias", [4 * H])
+    state = tf.zeros([tf.shape(x)[0], H])
+    none = tf.zeros([H])
+    steps = tf.transpose(x, [1, 0, 2])
+    out = gen_rnn_ops.block_lstmv2(np.int64(T), steps, state, state, kernel, none, none, none, bias)
+    return {"outputs": tf.transpose(out.h, [1, 0, 2])}
+
+
 def by_hand(x):
     """Unrolled by hand, under names that say nothing, in Keras' order of gates."""
     u, v, b = tf.get_variable("u", [C, 4 * H]), tf.get_variable("v", [H, 4 * H]), tf.get_variable("b", [4 * H])
@@ -126,6 +137,6 @@ def objects(name):
 if __name__ == "__main__":
     objects("saved_model_2")
     tf.disable_v2_behavior()
-    for name, network in {f.__name__: f for f in (dynamic, static, relu, both, gru, block, by_hand)}.items():
+    for name, network in {f.__name__: f for f in (dynamic, static, relu, both, gru, block, block_v2, by_hand)}.items():
         graph(name, network)
     graph("saved_model_1", dynamic, saved_model=True)

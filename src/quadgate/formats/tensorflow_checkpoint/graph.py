@@ -59,7 +59,16 @@ class Graph:
     trainable: tuple[str, ...] = ()
 
     def cell(self, kernel: str, projection: str) -> CellFacts:
-        """Follow the kernel of that name through every step in which it is used; no projection is an empty name."""
+        """Follow the kernel of that name through every step in which it is used; no projection is an empty name.
+
+        Raises:
+            FileFormatError: it is read by an operator whose gates stand in another order than the names say.
+        """
+        for name in self._reached(kernel, {"BlockLSTMV2"}):
+            raise FileFormatError(
+                f"{self.place}: found {kernel} read by {name}, a BlockLSTMV2 with its gates in the order i, f, j, o, "
+                "expected BlockLSTM, LSTMBlockCell or products: this operator is not read yet; save the layer from Keras"
+            )
         found = [self._step(split) for product in self._products(kernel) for split in self._splits(product)]
         found += [self._block(self.nodes[name]) for name in self._reached(kernel, BLOCKS)]
         clips = [self._clip(product) for product in self._products(projection)] if projection else []
