@@ -17,6 +17,25 @@ using std::int64_t;
 
 Activation activation(const char* place, const std::string& name);
 
+// `value` as a T, by which Python's own types are meant; refuses all else.
+template <class T>
+T taken(const std::string& name, nb::handle value, const char* expected) {
+  T found;
+  if (!nb::try_cast(value, found)) {
+    throw Refused(name + ": found " + nb::str(value.type().attr("__name__")).c_str() + ", expected " + expected);
+  }
+  return found;
+}
+
+// A tuple of so many, which alone may then be read by number.
+inline nb::tuple taken_tuple(const std::string& name, nb::handle value, std::size_t size, const char* expected) {
+  nb::tuple found = taken<nb::tuple>(name, value, expected);
+  if (found.size() != size) {
+    throw Refused(name + ": found " + std::to_string(found.size()) + " values, expected " + expected);
+  }
+  return found;
+}
+
 // Copied, so that nobody changes them between the check and the use.
 std::vector<int64_t> checked_lengths(nb::handle value, int64_t cases, int64_t steps);
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <iterator>
 #include <string>
 #include <type_traits>
@@ -19,9 +18,9 @@ class Placed {
   // `names` are those of the places, for the refusals.
   template <class Real>
   Placed(const nb::tuple& weights, const std::vector<const char*>& names, Arguments& arguments, Real*)
-      : names_(names), places_(nb::cast<nb::tuple>(weights[2])) {
+      : names_(names), places_(taken_tuple("weights", weights[2], names.size(), "a place for each array of the cell")) {
     constexpr bool gradient = !std::is_const_v<Real>;
-    for (const nb::handle value : nb::cast<nb::tuple>(weights[0])) {
+    for (const nb::handle value : taken<nb::tuple>("weights", weights[0], "a tuple of arrays")) {
       if (arrays_.size() == std::size(kPlacedNames)) throw Refused("weights: found more than six arrays");
       const char* name = (gradient ? kPlacedGradients : kPlacedNames)[arrays_.size()];
       const Array* array = arguments.add(name, value, gradient);
@@ -29,39 +28,39 @@ class Placed {
       array->expect<std::remove_const_t<Real>>(std::vector<int64_t>(array->dimensions(), kAnySize), "");
       arrays_.push_back(array);
     }
-    if (places_.size() != names.size()) {
-      throw Refused("weights: found " + std::to_string(places_.size()) + " places, expected " +
-                    std::to_string(names.size()));
-    }
   }
 
   // The array of one place, whose offsets belong to `gates`.
   template <class Real>
   GateArray<Real> at(std::size_t number, const std::vector<int>& gates, int64_t rows, int64_t units) const {
     if (places_[number].is_none()) return {};
-    const auto place = nb::cast<nb::tuple>(places_[number]);
-    const auto offsets = nb::cast<nb::tuple>(place[1]);
-    const auto k = nb::cast<std::size_t>(place[0]);
-    const auto name = [&] { return std::string(names_[number]); };
-    if (k >= arrays_.size() || offsets.size() != gates.size()) throw Refused(name() + ": found a place of another form");
+    const std::string name = names_[number];
+    constexpr const char* kForm = "(array, offsets, row stride, unit stride), whole numbers, an offset for each gate";
+    const nb::tuple place = taken_tuple(name, places_[number], 4, kForm);
+    const nb::tuple offsets = taken_tuple(name, place[1], gates.size(), kForm);
+    const auto k = taken<int64_t>(name, place[0], kForm);
+    if (k < 0 || k >= static_cast<int64_t>(arrays_.size())) {
+      throw Refused(name + ": found a place in array " + std::to_string(k) + ", expected 0 to " +
+                    std::to_string(static_cast<int64_t>(arrays_.size()) - 1));
+    }
     GateArray<Real> found;
     found.data = arrays_[k]->data<Real>();
-    found.row_stride = nb::cast<int64_t>(place[2]);
-    found.unit_stride = nb::cast<int64_t>(place[3]);
+    found.row_stride = taken<int64_t>(name, place[2], kForm);
+    found.unit_stride = taken<int64_t>(name, place[3], kForm);
     const auto [first, last] = arrays_[k]->reach();
     for (std::size_t n = 0; n < gates.size(); ++n) {
-      int64_t low = nb::cast<int64_t>(offsets[n]), high = low;
+      int64_t low = taken<int64_t>(name, offsets[n], kForm), high = low;
       found.gate_offset[gates[n]] = low;
       for (const auto& [count, stride] : {std::pair{rows, found.row_stride}, std::pair{units, found.unit_stride}}) {
         // Beyond this no product of a size and a stride is an address; below it none overflows.
         constexpr int64_t kMost = int64_t{1} << 30;
-        if (std::abs(stride) > kMost || std::abs(low) > kMost * kMost / 4) {
-          throw Refused(name() + ": found a place beyond its array");
+        if (stride > kMost || stride < -kMost || low > kMost * kMost / 4 || low < -kMost * kMost / 4) {
+          throw Refused(name + ": found a place beyond its array");
         }
         (stride < 0 ? low : high) += (count - 1) * stride;
       }
       if (low < first || high > last) {
-        throw Refused(name() + ": found elements " + std::to_string(low) + " to " + std::to_string(high) +
+        throw Refused(name + ": found elements " + std::to_string(low) + " to " + std::to_string(high) +
                       ", expected " + std::to_string(first) + " to " + std::to_string(last) + ", those of its array");
       }
     }

@@ -34,10 +34,11 @@ std::size_t form_of(const nb::tuple& weights) {
 // Reads the sizes of the cell off its weights.
 void measure(GruCell& cell, const nb::tuple& weights) {
   if (form_of(weights) == kPlaced) {
-    const auto sizes = nb::cast<nb::tuple>(weights[1]), places = nb::cast<nb::tuple>(weights[2]);
-    if (sizes.size() != 2 || places.size() != kApart) throw Refused("weights: expected (arrays, (C, H), four places)");
-    cell.inputs = nb::cast<int64_t>(sizes[0]);
-    cell.units = nb::cast<int64_t>(sizes[1]);
+    constexpr const char* kForm = "(arrays, (C, H), four places)";
+    const nb::tuple sizes = taken_tuple("weights", weights[1], 2, kForm);
+    const nb::tuple places = taken_tuple("weights", weights[2], kApart, kForm);
+    cell.inputs = taken<int64_t>("weights", sizes[0], kForm);
+    cell.units = taken<int64_t>("weights", sizes[1], kForm);
     constexpr int64_t kMost = int64_t{1} << 30;
     for (const int64_t size : {cell.inputs, cell.units}) {
       if (size < 1 || size > kMost) throw Refused("weights: found a size of " + std::to_string(size));

@@ -63,12 +63,12 @@ std::size_t form_of(const nb::tuple& weights) {
 void measure(LstmCell& cell, const nb::tuple& weights) {
   const std::size_t form = form_of(weights);
   if (form == kPlaced) {
-    const auto sizes = nb::cast<nb::tuple>(weights[1]);
-    const auto places = nb::cast<nb::tuple>(weights[2]);
-    if (sizes.size() != 3 || places.size() != kApart) throw Refused("weights: expected (arrays, (C, H, P), six places)");
-    cell.inputs = nb::cast<int64_t>(sizes[0]);
-    cell.units = nb::cast<int64_t>(sizes[1]);
-    cell.width = nb::cast<int64_t>(sizes[2]);
+    constexpr const char* kForm = "(arrays, (C, H, P), six places)";
+    const nb::tuple sizes = taken_tuple("weights", weights[1], 3, kForm);
+    const nb::tuple places = taken_tuple("weights", weights[2], kApart, kForm);
+    cell.inputs = taken<int64_t>("weights", sizes[0], kForm);
+    cell.units = taken<int64_t>("weights", sizes[1], kForm);
+    cell.width = taken<int64_t>("weights", sizes[2], kForm);
     cell.peepholes = !places[4].is_none();
     cell.projection = !places[5].is_none();
     constexpr int64_t kMost = int64_t{1} << 30;
