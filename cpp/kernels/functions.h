@@ -132,8 +132,8 @@ QUADGATE_INLINE Vector<Real> slope(Activation activation, Vector<Real> y) {
     case Activation::tanh: return fma(-y, y, one);
     case Activation::relu: return y > zero ? one : zero;
     case Activation::linear: return one;
-    case Activation::hard_sigmoid: return (y > zero) & (y < one) ? constant<Real>(Real(0.2)) : zero;
-    case Activation::hard_sigmoid_v3: return (y > zero) & (y < one) ? constant<Real>(Real(1) / 6) : zero;
+    case Activation::hard_sigmoid: return ((y > zero) & (y < one)) ? constant<Real>(Real(0.2)) : zero;
+    case Activation::hard_sigmoid_v3: return ((y > zero) & (y < one)) ? constant<Real>(Real(1) / 6) : zero;
   }
   return one;
 }

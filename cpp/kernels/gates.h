@@ -62,7 +62,7 @@ struct GeneralGates {
   // 1 where a value is within its limit, the limit included, else 0.
   static QUADGATE_INLINE Vector<Real> within(Vector<Real> value, Real most) {
     const Vector<Real> zero{}, one = constant<Real>(1);
-    return (value <= constant<Real>(most)) & (value >= constant<Real>(-most)) ? one : zero;
+    return ((value <= constant<Real>(most)) & (value >= constant<Real>(-most))) ? one : zero;
   }
 
   template <bool kSlopes>

@@ -157,6 +157,11 @@ void d_gates(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step, con
       store<Real>(d_z + L, d * load(slopes + kOfJ * L));
       store(d_z + 2 * L, d_f);
       store(d_z + 3 * L, d_o);
+      // Units that only fill up the last block have weights of zero: an infinite x made a NaN of their sums, which must
+      // not come back to the others.
+      for (std::int64_t lane = t.cell.units - block * L; lane < L; ++lane) {
+        for (int g = 0; g < kGates; ++g) d_z[g * L + lane] = 0;
+      }
       store<Real>(d_c, d * load(slopes + kKeep * L));
       if (t.cell.peepholes) {
         Real* const sums = t.d_peepholes + block * 3 * L;

@@ -51,7 +51,12 @@ using IntegerVector = typename VectorTypes<Real>::Integers;
 template <class Real>
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(Real));
 
+// Under sanitizers every copy of an inlined function is instrumented anew, which takes a compiler minutes.
+#if defined(QUADGATE_SANITIZED)
+#define QUADGATE_INLINE inline __attribute__((noinline))
+#else
 #define QUADGATE_INLINE inline __attribute__((always_inline))
+#endif
 
 // a * b + c with one rounding. The compiler never fuses by itself (-ffp-contract=off): this decides the bits. Baseline
 // x86-64 has no such instruction; there it rounds twice, and no bits are promised.
