@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 # What a subcommand may lack in an installation without extras, and the extra that has it.
-_EXTRAS = {"torch": "train", "sklearn": "train"}
+_EXTRAS = {"torch": "train", "sklearn": "train", "fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve"}
 
 
 def main() -> None:

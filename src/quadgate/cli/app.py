@@ -15,6 +15,7 @@ from quadgate.cli.explain import explain
 from quadgate.cli.export_c import export_c
 from quadgate.cli.layouts import layouts
 from quadgate.cli.predict import predict
+from quadgate.cli.serve import serve
 from quadgate.cli.summary import summary
 from quadgate.cli.train import train
 
@@ -51,5 +52,6 @@ app.command()(convert)
 app.command()(verify)
 app.command()(layouts)
 app.command()(export_c)
+app.command()(serve)
 app.command()(bench)
 app.command()(doctor)

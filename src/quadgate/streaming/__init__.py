@@ -3,7 +3,8 @@
 NumPy and the compiled kernels alone; a step allocates nothing there, takes no lock and calls no system.
 """
 
+from quadgate.streaming.shared import SharedStreams
 from quadgate.streaming.state import StreamState
 from quadgate.streaming.stream import Stream, Streams
 
-__all__ = ["Stream", "StreamState", "Streams"]
+__all__ = ["SharedStreams", "Stream", "StreamState", "Streams"]

@@ -37,25 +37,25 @@ class Engine:
         head, self._probabilities = model.head_for(output)
         self.streams, self.inputs = streams, model.inputs
         self.width = parameters[-1].state_width if head is None else head.classes
-        self._layers = [_zeros(one, streams) for one in parameters]
-        self._carried = np.zeros((streams, 0 if head is None else head.carried_size))
+        self.layers = [_zeros(one, streams) for one in parameters]
+        self.carried = np.zeros((streams, 0 if head is None else head.carried_size))
         scaling = model.scaling
         if explain_choice().implementation == "compiled":
             from quadgate.kernels.cpu import PackedGRU, PackedLSTM, _native
 
             packed = [PackedLSTM(one) if isinstance(one, LSTMParameters) else PackedGRU(one) for one in parameters]
             self.steps: Any = _native.Stream(
-                [(one.native, *arrays) for one, arrays in zip(packed, self._layers, strict=True)],
+                [(one.native, *arrays) for one, arrays in zip(packed, self.layers, strict=True)],
                 None if scaling is None else scaling.mean,
                 None if scaling is None else scaling.scale,
                 None if head is None else head.native,
-                self._carried if self._carried.size else None,
+                self.carried if self.carried.size else None,
                 self._probabilities,
                 many,
             )
         else:
             self.steps = NumpySteps(
-                parameters, self._layers, scaling, head, self._carried, self._probabilities, self.width, many
+                parameters, self.layers, scaling, head, self.carried, self._probabilities, self.width, many
             )
 
     def samples(self, x: Any, steps: bool) -> Array:
@@ -86,16 +86,21 @@ class Engine:
             raise InputError("x: expected samples in an array")
         return out
 
+    @property
+    def arrays(self) -> list[Array]:
+        """Every array of the state, each `[N, ...]`."""
+        return [*(array for layer in self.layers for array in layer), self.carried]
+
     def reset(self, which: Any = slice(None)) -> None:
         """Forget everything, in all streams or in some."""
-        for array in (*(array for layer in self._layers for array in layer), self._carried):
+        for array in self.arrays:
             array[which] = 0
 
     @property
     def state(self) -> StreamState:
         """A copy of the state."""
-        layers = tuple(tuple(array.copy() for array in layer) for layer in self._layers)
-        return StreamState(layers, self._carried.copy(), self.digest)
+        layers = tuple(tuple(array.copy() for array in layer) for layer in self.layers)
+        return StreamState(layers, self.carried.copy(), self.digest)
 
     def restore(self, state: StreamState) -> None:
         """Go on from a state.
@@ -105,7 +110,7 @@ class Engine:
         """
         if state.model != self.digest:
             raise InputError("state: found one of another model, expected one that this model's stream gave")
-        mine = [*(array for layer in self._layers for array in layer), self._carried]
+        mine = self.arrays
         given = [*(array for layer in state.layers for array in layer), state.carried]
         found, expected = ([(a.shape, a.dtype.name) for a in arrays] for arrays in (given, mine))
         if found != expected:
