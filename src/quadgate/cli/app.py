@@ -15,6 +15,7 @@ from quadgate.cli.explain import explain
 from quadgate.cli.export_c import export_c
 from quadgate.cli.layouts import layouts
 from quadgate.cli.predict import predict
+from quadgate.cli.report import report
 from quadgate.cli.serve import serve
 from quadgate.cli.summary import summary
 from quadgate.cli.train import train
@@ -46,6 +47,7 @@ def quadgate(
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(report)
 app.command()(summary)
 app.command()(explain)
 app.command()(convert)

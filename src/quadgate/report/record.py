@@ -6,6 +6,7 @@ import json
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quadgate.data import Sequences
@@ -54,6 +55,14 @@ def write_report(run: Run, how: tuple[str, ...], test: Sequences, scores: Scores
     with write_atomically(run.folder / REPORT) as beside:
         beside.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return document
+
+
+def add_to_report(folder: Path, facts: dict[str, Any]) -> None:
+    """Put what a later look found into the run's `report.json`, under `report`."""
+    file = folder / REPORT
+    document = json.loads(file.read_text(encoding="utf-8")) | {"report": facts}
+    with write_atomically(file) as beside:
+        beside.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def training_lines(run: Run) -> list[str]:

@@ -86,5 +86,5 @@ def test_damaged_graphs(tmp_path, name):
 
 
 def test_an_operator_with_its_gates_in_another_order_is_refused_and_never_misread():
-    with pytest.raises(FileFormatError, match="block_v2.pb: found lstm_fused_cell/kernel.*BlockLSTMV2.*i, f, j, o"):
+    with pytest.raises(FileFormatError, match=r"block_v2\.pb: found lstm_fused_cell/kernel.*BlockLSTMV2.*i, f, j, o"):
         quadgate.load(GOLDEN / "block_v2.pb")

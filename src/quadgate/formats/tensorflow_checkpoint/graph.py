@@ -67,7 +67,7 @@ class Graph:
         for name in self._reached(kernel, {"BlockLSTMV2"}):
             raise FileFormatError(
                 f"{self.place}: found {kernel} read by {name}, a BlockLSTMV2 with its gates in the order i, f, j, o, "
-                "expected BlockLSTM, LSTMBlockCell or products: this operator is not read yet; save the layer from Keras"
+                "expected BlockLSTM, LSTMBlockCell or products: this operator is not read yet"
             )
         found = [self._step(split) for product in self._products(kernel) for split in self._splits(product)]
         found += [self._block(self.nodes[name]) for name in self._reached(kernel, BLOCKS)]

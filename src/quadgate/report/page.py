@@ -1,0 +1,371 @@
+"""The report of a run as one page: how good it is, whether to believe it, how it learned, and why it said that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadgate.data import Sequences
+from quadgate.explain import final_states, nearest
+from quadgate.explain.activity import activities
+from quadgate.explain.contribution import contribution
+from quadgate.explain.pages import Figure, Note, Raw, Section, Table, drawing, render, svg
+from quadgate.explain.pages.figures import COLOURS, DIVERGING
+from quadgate.model import Model
+from quadgate.report.evaluation import Predictions
+from quadgate.report.metrics import Scores, find_classes, wilson_interval
+from quadgate.report.suspicion import Suspicion
+from quadgate.report.text import NAMES
+
+MOST_DRAWN = 6  # channels of a series
+MOST_CASES = 8  # that are drawn with all that led to their answer
+_WIDEST = 240  # steps of a heat map; more are drawn, but not as numbers
+
+
+def report_page(
+    model: Model,
+    train: Sequences | None,
+    test: Sequences,
+    scores: Scores,
+    predictions: Predictions,
+    found: list[Suspicion],
+    history: list[Any],
+    case: int | None = None,
+) -> str:
+    """Return the page as HTML text that loads nothing.
+
+    Args:
+        model: the classifier.
+        train: the training part, or None.
+        test: the part that was judged, with labels.
+        scores: of it.
+        predictions: of it.
+        found: reasons to doubt the scores.
+        history: the epochs of its training, or none.
+        case: one more case to draw.
+
+    Raises:
+        MissingDependencyError: matplotlib or Jinja2 is not installed.
+    """
+    truth = find_classes(np.asarray(test.labels), predictions.classes)[1]
+    low, high = scores.interval
+    lead = (
+        f"Accuracy {scores.model.accuracy:.1%} on {scores.cases:,} cases (95 % interval {low:.1%} to {high:.1%}); "
+        f"always answering {scores.majority!r} gets {scores.baseline.accuracy:.1%}."
+    )
+    notes: list[Any] = [Note(one.text[0].upper() + one.text[1:] + ".", "warning") for one in found] or [
+        Note(
+            "No leak between the parts was found, the majority class is beaten, and the labels fit the series."
+            if train is not None
+            else "The majority class is beaten; the training part is not known, so leaks were not looked for.",
+            "good",
+        )
+    ]
+    drawn = _chosen(truth, predictions, case)
+    sections = [
+        Section("Can it be believed?", notes, id="believe"),
+        Section("How good it is", _quality(truth, scores, predictions, test), id="quality"),
+        *([Section("How it learned", [_curves(history)], id="learning")] if history else []),
+        Section("The data", _data_card(train, test), id="data"),
+        Section("Why it said that", [Raw(_chooser(drawn, test))], id="why"),
+        *_cases(model, train, test, truth, predictions, drawn),
+        Section("Variables", [_variables(model)], id="variables"),
+    ]
+    title = f"{model.source or 'model'} on {test.source}"
+    return render(title, lead, sections, script="cases.js", data=None)
+
+
+def _quality(truth: NDArray[Any], scores: Scores, predictions: Predictions, test: Sequences) -> list[Any]:
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    names = [str(name) for name in scores.classes]
+    given = predictions.probabilities.astype(np.float64)
+    rows = [
+        [shown, *(_measure(getattr(one, name)) for one in (scores.model, scores.baseline))]
+        for name, shown in NAMES.items()
+    ]
+    blocks: list[Any] = [Table(["", "model", f"always {scores.majority}"], rows)]
+    with drawing(4.2, 3.4) as (figure, axes):
+        axes.imshow(scores.confusion, cmap="Blues")
+        for (row, column), count in np.ndenumerate(scores.confusion) if len(names) <= 12 else ():
+            dark = count > scores.confusion.max() / 2
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "#222222")
+        if len(names) <= 20:
+            axes.set_xticks(range(len(names)), [name[:10] for name in names], rotation=60)
+            axes.set_yticks(range(len(names)), [name[:10] for name in names])
+        axes.set_xlabel("answered")
+        axes.set_ylabel("true class")
+        picture = svg(figure, "confusion")
+    table = Table(
+        ["true / answered", *names], [[n, *row] for n, row in zip(names, scores.confusion.tolist(), strict=True)]
+    )
+    caption = "Confusion: true classes by row, answers by column."
+    blocks.append(Figure(picture, caption, caption, table))
+    present = [k for k in range(len(names)) if 0 < (truth == k).sum() < len(truth)]
+    for kind, curve, labels in (
+        ("ROC", roc_curve, ("share of others taken for it", "share of the class found")),
+        ("Precision and recall", precision_recall_curve, ("recall", "precision")),
+    ):
+        rows = []
+        with drawing(4.2, 3.0) as (figure, axes):
+            for place, k in enumerate(present):
+                first, second, _ = curve(truth == k, given[:, k])
+                x, y = (first, second) if kind == "ROC" else (second, first)
+                axes.plot(x, y, label=names[k][:12], color=COLOURS[place % 8], linestyle=("-", "--")[place // 8 % 2])
+                rows += [[names[k], f"{a:.3f}", f"{b:.3f}"] for a, b in zip(x, y, strict=True)][:200]
+            axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+            if len(present) <= 12:
+                axes.legend(fontsize=7)
+            picture = svg(figure, kind.split()[0].lower())
+        caption = f"{kind}, each class against the rest."
+        blocks.append(Figure(picture, caption, caption, Table(["class", *labels], rows)))
+    blocks += [_calibration(truth, given), _by_length(truth, given, test)]
+    return blocks
+
+
+def _calibration(truth: NDArray[Any], given: NDArray[np.float64]) -> Figure:
+    sure, right = given.max(axis=1), given.argmax(axis=1) == truth
+    edges = np.linspace(0, 1, 11)
+    place = np.clip(np.digitize(sure, edges) - 1, 0, 9)
+    bins = [
+        (float(sure[place == k].mean()), float(right[place == k].mean()), int((place == k).sum()))
+        for k in np.unique(place)
+    ]
+    off = sum(count * abs(said - was) for said, was, count in bins) / len(truth)
+    with drawing(4.2, 3.0) as (figure, axes):
+        axes.plot([0, 1], [0, 1], color="#777777", linestyle=":")
+        axes.plot([b[0] for b in bins], [b[1] for b in bins], marker="o")
+        axes.set(xlabel="probability given to the answer", ylabel="share that was right")
+        picture = svg(figure, "calibration")
+    caption = f"Calibration: said and true are {off:.1%} apart on average (expected calibration error, 10 bins)."
+    rows = [[f"{said:.3f}", f"{was:.3f}", count] for said, was, count in bins]
+    return Figure(picture, caption, caption, Table(["said", "was right", "cases"], rows))
+
+
+def _by_length(truth: NDArray[Any], given: NDArray[np.float64], test: Sequences) -> Figure:
+    right = given.argmax(axis=1) == truth
+    lengths = test.lengths
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 7)).astype(int))
+    place = np.clip(np.searchsorted(edges, lengths, side="right") - 1, 0, max(0, len(edges) - 2))
+    rows, bars = [], []
+    for k in np.unique(place):
+        inside = place == k
+        share, interval = right[inside].mean(), wilson_interval(int(right[inside].sum()), int(inside.sum()))
+        label = f"{lengths[inside].min()} to {lengths[inside].max()}"
+        bars.append((label, share, interval))
+        rows.append([label, int(inside.sum()), f"{share:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}"])
+    with drawing(4.2, 2.6) as (figure, axes):
+        shares = np.array([bar[1] for bar in bars])
+        errors = np.array([[max(0, s - b[2][0]), max(0, b[2][1] - s)] for s, b in zip(shares, bars, strict=True)]).T
+        axes.bar([bar[0] for bar in bars], shares, yerr=errors, color=COLOURS[4], ecolor="#777777")
+        axes.set(xlabel="steps", ylabel="accuracy", ylim=(0, 1.02))
+        picture = svg(figure, "length")
+    caption = "Accuracy by length of the series, with 95 % intervals."
+    return Figure(picture, caption, caption, Table(["steps", "cases", "accuracy", "interval"], rows))
+
+
+def _curves(history: list[Any]) -> Figure:
+    search = [one for one in history if one.valid_loss is not None]
+    with drawing(4.2, 2.8) as (figure, axes):
+        for stage in dict.fromkeys(one.stage for one in history):
+            part = [one for one in history if one.stage == stage]
+            axes.plot([one.epoch for one in part], [one.train_loss for one in part], label=f"training, {stage}")
+        if search:
+            axes.plot(
+                [one.epoch for one in search], [one.valid_loss for one in search], label="validation", color=COLOURS[5]
+            )
+            best = min(search, key=lambda one: one.valid_loss)
+            axes.axvline(best.epoch, color="#777777", linestyle=":")
+        axes.set(xlabel="epoch", ylabel="loss")
+        axes.legend(fontsize=8)
+        picture = svg(figure, "curves")
+    caption = "Loss by epoch" + (f"; lowest on the validation part after epoch {best.epoch}." if search else ".")
+    rows = [
+        [o.stage, o.epoch, _measure(o.train_loss), _measure(o.valid_loss), _measure(o.valid_accuracy)] for o in history
+    ]
+    return Figure(picture, caption, caption, Table(["stage", "epoch", "training", "validation", "accuracy"], rows))
+
+
+def _data_card(train: Sequences | None, test: Sequences) -> list[Any]:
+    parts = {"training": train, "judged": test} if train is not None else {"judged": test}
+    there = {name: part for name, part in parts.items() if part is not None}
+    rows = [[name, part.describe(), sum(one.size for one in part.series), 0] for name, part in there.items()]
+    blocks: list[Any] = [
+        Table(["part", "sizes", "numbers", "missing"], rows, "A missing value is refused when it is read.")
+    ]
+    classes = np.unique(np.concatenate([part.classes for part in there.values()]))
+    shares = [
+        [str(c), *(f"{(p.labels == c).sum()} ({(p.labels == c).mean():.1%})" for p in there.values())] for c in classes
+    ]
+    blocks.append(Table(["class", *there], shares, "Cases of each class"))
+    steps = np.concatenate((train or test).series)
+    channels = [
+        [name, *(f"{value:.4g}" for value in (one.mean(), one.std(), one.min(), one.max()))]
+        for name, one in zip(test.channels, steps.T.astype(np.float64), strict=True)
+    ]
+    blocks.append(
+        Table(["channel", "mean", "deviation", "least", "most"], channels[:200], "Channels", open=len(channels) < 15)
+    )
+    with drawing(4.2, 2.2) as (figure, axes):
+        for name, part in there.items():
+            axes.hist(part.lengths, bins=20, alpha=0.6, label=name)
+        axes.set(xlabel="steps", ylabel="cases")
+        axes.legend(fontsize=8)
+        picture = svg(figure, "lengths")
+    caption = "Lengths of the series."
+    quantiles = [0, 0.25, 0.5, 0.75, 1]
+    rows = [[f"{q:.0%}", *(f"{np.quantile(part.lengths, q):g}" for part in there.values())] for q in quantiles]
+    blocks.append(Figure(picture, caption, caption, Table(["share of cases up to", *there], rows)))
+    return blocks
+
+
+def _chosen(truth: NDArray[Any], predictions: Predictions, case: int | None) -> dict[int, str]:
+    """Choose the cases that are drawn, and say why each: asked for, a sure mistake, a narrow call, a sure hit."""
+    given = predictions.probabilities
+    answer, sure = given.argmax(axis=1), given.max(axis=1)
+    ordered = np.sort(given, axis=1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    found: dict[int, str] = {} if case is None else {case: "asked for"}
+    wrong = np.flatnonzero(answer != truth)
+    for k in wrong[np.argsort(-sure[wrong], kind="stable")][:4]:
+        found.setdefault(int(k), "a confident mistake")
+    for k in np.argsort(margin, kind="stable")[:2]:
+        found.setdefault(int(k), "a narrow call")
+    for k in np.argsort(-sure, kind="stable"):
+        if len(found) >= MOST_CASES:
+            break
+        if answer[k] == truth[k] and list(found.values()).count("a sure answer") < 2:
+            found.setdefault(int(k), "a sure answer")
+    return found
+
+
+def _chooser(drawn: dict[int, str], test: Sequences) -> str:
+    from html import escape
+
+    options = "".join(f'<option value="case-{k}">{escape(test.name(k))}: {why}</option>' for k, why in drawn.items())
+    return f'<p class="wide"><label>Case <select id="case">{options}</select></label></p>'
+
+
+def _cases(
+    model: Model,
+    train: Sequences | None,
+    test: Sequences,
+    truth: NDArray[Any],
+    predictions: Predictions,
+    drawn: dict[int, str],
+) -> list[Section]:
+    trained = None if train is None else final_states(model, train.series)
+    return [
+        Section(
+            f"{test.name(k)}: {why}",
+            case_blocks(model, train, trained, test, k, predictions),
+            case=f"case-{k}",
+            lead=f"True class {predictions.classes[truth[k]]}; answered {predictions.answers[k]} with probability "
+            f"{predictions.probabilities[k].max():.3f}.",
+        )
+        for k, why in drawn.items()
+    ]
+
+
+def case_blocks(
+    model: Model,
+    train: Sequences | None,
+    trained: NDArray[Any] | None,
+    test: Sequences,
+    k: int,
+    predictions: Predictions,
+) -> list[Any]:
+    """Draw one prediction: the series, each channel's and step's contribution, gates and memory, nearest cases."""
+    series = test.series[k]
+    answer = int(predictions.probabilities[k].argmax())
+    told = contribution(model, series, answer)
+    order = np.argsort(-np.abs(told.gradients).sum(axis=0), kind="stable")
+    blocks: list[Any] = []
+    with drawing(4.2, 2.6) as (figure, axes):
+        for place, channel in enumerate(order[:MOST_DRAWN]):
+            axes.plot(series[:, channel], label=test.channels[channel][:14], color=COLOURS[place], linewidth=1)
+        axes.set(xlabel="step")
+        axes.legend(fontsize=7)
+        picture = svg(figure, f"series-{k}")
+    caption = f"The series: {min(MOST_DRAWN, len(order))} of {len(order)} channels, those that counted most."
+    rows = [[t, *(f"{v:.4g}" for v in series[t, order[:MOST_DRAWN]])] for t in range(min(len(series), _WIDEST))]
+    head = ["step", *(test.channels[c] for c in order[:MOST_DRAWN])]
+    blocks.append(Figure(picture, caption, caption, Table(head, rows)))
+    for name, values, title in (
+        ("gradients", told.gradients, "Integrated gradients"),
+        ("occlusion", told.occlusion, "Occlusion"),
+    ):
+        largest = float(np.abs(values).max()) or 1.0
+        with drawing(4.2, 2.6) as (figure, axes):
+            image = axes.imshow(
+                values.T, aspect="auto", cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none"
+            )
+            axes.set_xlabel("step")
+            if len(test.channels) <= 16:
+                axes.set_yticks(range(len(test.channels)), [name[:10] for name in test.channels])
+            figure.colorbar(image, ax=axes)
+            picture = svg(figure, f"{name}-{k}")
+        top = test.channels[int(np.abs(values).sum(axis=0).argmax())]
+        caption = f"{title}: orange speaks for the answer, purple against it, in log-odds. Channel {top} counted most."
+        rows = [[channel, f"{one:.4f}"] for channel, one in zip(test.channels, values.sum(axis=0), strict=True)]
+        blocks.append(Figure(picture, caption, caption, Table(["channel", "sum over the steps"], rows)))
+    blocks.append(_gates(model, series, k))
+    if train is not None and trained is not None and len(train) > 5:
+        near = nearest(final_states(model, [series]), trained, 5)
+        rows = [
+            [train.name(int(i)), "" if train.labels is None else train.labels[i], f"{d:.4g}"]
+            for i, d in zip(near.indices[0], near.distances[0], strict=True)
+        ]
+        blocks.append(
+            Table(["nearest training case", "label", "distance"], rows, "Nearest in the space of final states")
+        )
+        with drawing(4.2, 2.2) as (figure, axes):
+            axes.plot(series[:, order[0]], color=COLOURS[0], label="this case", linewidth=1.6)
+            for place, i in enumerate(near.indices[0][:3]):
+                label = f"training {i}"
+                axes.plot(train.series[i][:, order[0]], color=COLOURS[place + 1], label=label, linewidth=0.8)
+            axes.set_xlabel("step")
+            axes.legend(fontsize=7)
+            picture = svg(figure, f"near-{k}")
+        caption = f"This case and the three nearest in channel {test.channels[order[0]]}."
+        blocks.append(Figure(picture, caption, caption))
+    return blocks
+
+
+def _gates(model: Model, series: NDArray[Any], k: int) -> Figure:
+    x = np.asarray(series, np.float64)
+    if model.scaling is not None:
+        x = model.scaling.apply(x).astype(np.float64)
+    one = activities(model, x[None])[-1][0]
+    names = list(one.values)
+    with drawing(4.2, 0.75 * len(names) + 0.5, len(names), 1, sharex=True) as (figure, axes):
+        for plot, name in zip(axes, names, strict=True):
+            values = one.values[name][0].T
+            gate = name in "ifozr" and name != "c"
+            largest = 1.0 if gate else float(np.abs(values).max()) or 1.0
+            limits = (
+                {"vmin": 0, "vmax": 1, "cmap": "cividis"}
+                if gate
+                else {"vmin": -largest, "vmax": largest, "cmap": DIVERGING}
+            )
+            plot.imshow(values, aspect="auto", interpolation="none", **limits)
+            plot.set_ylabel(name, rotation=0, ha="right")
+            plot.set_yticks([])
+        axes[-1].set_xlabel("step")
+        picture = svg(figure, f"gates-{k}")
+    caption = f"Gates and memory of {one.name} over time, one line for each unit (gates: bright is open)."
+    mean = {name: one.values[name][0].mean(axis=1) for name in names}
+    rows = [[t, *(f"{mean[name][t]:.3f}" for name in names)] for t in range(min(len(x), _WIDEST))]
+    return Figure(picture, caption, caption, Table(["step", *(f"mean {name}" for name in names)], rows))
+
+
+def _variables(model: Model) -> Table:
+    table = model.summary()
+    rows = [[row.name, str(row.shape), f"{row.count:,}"] for row in table.rows]
+    return Table(["variable", "shape", "numbers"], [*rows, ["total", "", f"{table.total:,}"]])
+
+
+def _measure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
