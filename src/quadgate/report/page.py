@@ -191,9 +191,9 @@ def _curves(history: list[Any]) -> Figure:
 def _data_card(train: Sequences | None, test: Sequences) -> list[Any]:
     parts = {"training": train, "judged": test} if train is not None else {"judged": test}
     there = {name: part for name, part in parts.items() if part is not None}
-    rows = [[name, part.describe(), sum(one.size for one in part.series), 0] for name, part in there.items()]
+    rows = [[name, part.describe(), sum(one.size for one in part.series)] for name, part in there.items()]
     blocks: list[Any] = [
-        Table(["part", "sizes", "numbers", "missing"], rows, "A missing value is refused when it is read.")
+        Table(["part", "sizes", "numbers"], rows, "None is missing: a missing value is refused when it is read.")
     ]
     classes = np.unique(np.concatenate([part.classes for part in there.values()]))
     shares = [
