@@ -2,10 +2,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from quadgate.cli.app import app
+from quadgate.model import Ensemble, Member, Model, Network, Patches, save_ensemble
 
 
 def run(*arguments: str) -> str:
@@ -80,3 +82,21 @@ def test_a_gru_tells_where_its_reset_is(tmp_path):
     assert "(3 inputs + 5 hidden) x (3 gates x 5 units) = 8 x 15 = 120" in printed
     assert "reset after the recurrent product" in printed
     assert "forget bias" not in printed
+
+
+def test_networks_that_answer_together_and_read_in_patches(tmp_path):
+    rng = np.random.default_rng(0)
+    network = Network(inputs=8, units=3, classes=2)
+    members = tuple(
+        Member(Model(network, {name: rng.normal(size=shape).astype("f4") for name, shape in network.shapes.items()}))
+        for _ in range(2)
+    )
+    save_ensemble(Ensemble(members, Patches(4, 2)), tmp_path / "model.safetensors")
+    printed = " ".join(run(str(tmp_path)).split())
+    assert "2 networks, whose probabilities are averaged" in printed
+    assert "patches of 4 steps, one every 2: 8 inputs each" in printed
+    assert printed.count("(8 inputs + 3 hidden) x (4 gates x 3 units) = 11 x 12 = 132") == 2
+    facts = json.loads(run(str(tmp_path), "--json"))
+    assert facts["total"] == 2 * (132 + 12 + 6 + 2)
+    assert facts["patches"] == {"length": 4, "stride": 2}
+    assert [len(layers) for layers in facts["members"]] == [1, 1]

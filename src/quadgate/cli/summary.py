@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from quadgate.cell import Activations
-from quadgate.formats import load
-from quadgate.model import Cell, Model
+from quadgate.formats import load_classifier
+from quadgate.model import Cell, Ensemble, Model
+from quadgate.model.summary import SummaryTable
 
 
 def summary(
@@ -23,11 +24,15 @@ def summary(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print the table of a model's variables and where each layer's numbers come from."""
-    model = load(file)
+    model = load_classifier(file)
     if as_json:
-        typer.echo(json.dumps(_facts(model), indent=2))
+        facts = _ensemble_facts(model) if isinstance(model, Ensemble) else _facts(model)
+        typer.echo(json.dumps(facts, indent=2))
         return
-    _print_table(model)
+    if isinstance(model, Ensemble):
+        _print_ensemble(model)
+        return
+    _print_table(model.summary())
     for cell in (cell for layer in model.cells for cell in layer):
         _print_list(f"{cell.name} ({cell.layout})", [cell.arithmetic, _how_it_runs(cell)])
     _print_list("scaling", [] if model.scaling is None else ["each channel is scaled first, as in training"])
@@ -35,12 +40,35 @@ def summary(
     _print_list("left out", _gathered(model.left_out))
 
 
-def _print_table(model: Model) -> None:
+def _print_ensemble(ensemble: Ensemble) -> None:
+    """Print the table of all members, then how a series is cut for them and the layers of each."""
+    _print_table(_table_of(ensemble))
+    cut, several = ensemble.patches, len(ensemble.members) > 1
+    how = [f"{len(ensemble.members)} networks, whose probabilities are averaged"] if several else []
+    if cut.length > 1:
+        how.append(f"patches of {cut.length} steps, one every {cut.stride}: {ensemble.inputs * cut.length} inputs each")
+    _print_list("how a series is read", how)
+    for number, member in enumerate(ensemble.members):
+        cells = [cell for layer in member.model.cells for cell in layer]
+        lines = [
+            line for cell in cells for line in (f"{cell.name} ({cell.layout}): {cell.arithmetic}", _how_it_runs(cell))
+        ]
+        if member.convolutions is not None:
+            sizes = [" x ".join(map(str, kernel.shape)) for kernel in member.convolutions.kernels]
+            lines.append(f"convolutions beside it, (steps x channels x filters): {', '.join(sizes)}")
+        _print_list(f"network {number}", lines)
+    _print_list("scaling", [] if ensemble.scaling is None else ["each channel is scaled first, as in training"])
+
+
+def _table_of(ensemble: Ensemble) -> SummaryTable:
+    return SummaryTable.of({name: array.shape for name, array in ensemble.variables.items()})
+
+
+def _print_table(rows: SummaryTable) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    rows = model.summary()
     table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False)
     table.add_column("variable", "total", overflow="fold")
     table.add_column("shape", no_wrap=True)
@@ -97,6 +125,20 @@ def _facts(model: Model) -> dict[str, Any]:
         "channels": model.channels,
         "assumptions": [asdict(one) for one in model.assumptions],
         "left_out": model.left_out,
+    }
+
+
+def _ensemble_facts(ensemble: Ensemble) -> dict[str, Any]:
+    table = _table_of(ensemble)
+    return {
+        "source": ensemble.source,
+        "variables": [{"name": row.name, "shape": row.shape, "count": row.count} for row in table.rows],
+        "total": table.total,
+        "patches": asdict(ensemble.patches),
+        "members": [[[_cell_facts(cell) for cell in layer] for layer in one.model.cells] for one in ensemble.members],
+        "classes": ensemble.classes,
+        "labels": ensemble.labels,
+        "channels": ensemble.channels,
     }
 
 
