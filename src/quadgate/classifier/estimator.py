@@ -214,7 +214,9 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return found.distances, self._places[found.indices]
 
     def save(self, path: str | Path) -> None:
-        """Write a folder that `LSTMClassifier.load` reads, and `quadgate.load` and every subcommand too; no pickle.
+        """Write a folder that `LSTMClassifier.load`, `evaluate`, `predict` and `summary` read; no pickle.
+
+        `quadgate.load` and the other subcommands read it where the network is a single one that reads step by step.
 
         Raises:
             NotFittedError: before `fit`.
