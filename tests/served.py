@@ -26,7 +26,7 @@ def serving(run, *options, **variables):
         yield line.split("http://")[1].split(",")[0], process
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
         process.stdout.close()
 
 

@@ -8,7 +8,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socket import create_connection
 
 import numpy as np
@@ -233,7 +233,7 @@ def test_clients_that_vanish_leave_their_places(server):
             with connect(server) as socket:
                 socket.send(x.tobytes())
                 socket.socket.shutdown(2)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while "quadgate_sessions 0.0" not in get(server, "/metrics") and time.monotonic() < deadline:
             time.sleep(0.1)
         assert "quadgate_sessions 0.0" in get(server, "/metrics")
@@ -276,7 +276,7 @@ def test_beyond_this_machine_a_token_is_needed():
 def test_limits_tokens_and_a_shutdown_that_hands_out_the_states(tmp_path):
     save(MODEL, tmp_path / "model")
     bearer = {"Authorization": "Bearer secret"}
-    with serving(tmp_path / "model", "--sessions", "2", "--idle", "1", QUADGATE_TOKEN="secret") as (address, process):  # noqa: S106
+    with serving(tmp_path / "model", "--sessions", "2", "--idle", "2", QUADGATE_TOKEN="secret") as (address, process):  # noqa: S106
         assert get(address, "/v2/health/live")
         with pytest.raises(urllib.error.HTTPError) as refused:
             get(address, "/v2/models/model")
@@ -289,15 +289,17 @@ def test_limits_tokens_and_a_shutdown_that_hands_out_the_states(tmp_path):
             with connect(address, subprotocols=["quadgate", "bearer.secret"]) as idle:
                 with websockets.connect(f"ws://{address}/v2/models/model/stream", additional_headers=bearer) as third:
                     assert "found 2 open" in json.loads(third.recv())["error"]
-                for _ in range(6):
+                told = None
+                while told is None:
                     ask(a, {"reset": True})
-                    time.sleep(0.25)
-                assert "no message for 1 s" in json.loads(idle.recv())["closing"]
+                    with suppress(TimeoutError):
+                        told = json.loads(idle.recv(timeout=0.25))
+                assert "no message for 2 s" in told["closing"]
             ask(a, x[:4].tobytes())
             process.send_signal(signal.SIGTERM)
             told = json.loads(a.recv())
         assert (told["closing"], told["steps"]) == ("the server stops", 4)
-        assert process.wait(timeout=20) == 0 or process.returncode == -signal.SIGTERM
+        assert process.wait(timeout=60) == 0 or process.returncode == -signal.SIGTERM
     here = MODEL.stream("probabilities")
     here.state = StreamState.from_bytes(base64.b64decode(told["state"]))
     same(here.run(x[4:]), MODEL.stream("probabilities").run(x)[4:])
@@ -337,7 +339,7 @@ def test_the_live_page(server, browser, tmp_path, width):
     page.get_by_text("3 channels, classes sit, walk, run, fall").wait_for()
     page.get_by_label("Samples per second").select_option("100")
     page.get_by_role("button", name="Play the built-in signal").click()
-    page.wait_for_function("Number(document.body.dataset.samples) >= 60", timeout=20_000)
+    page.wait_for_function("Number(document.body.dataset.samples) >= 60", timeout=60_000)
     page.get_by_role("button", name="Stop").click()
     for canvas in page.locator("canvas").all():
         drawn = (

@@ -13,6 +13,7 @@ from quadgate.errors import InputError, QuadgateError
 from quadgate.serving.batching import Batching
 from quadgate.serving.guard import Guard
 from quadgate.serving.inference import infer, model_metadata, server_metadata
+from quadgate.serving.lingering import Lingering
 from quadgate.serving.measures import Measures
 from quadgate.serving.session import Session
 from quadgate.serving.settings import Settings
@@ -29,6 +30,7 @@ def make_app(model: Model, settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="quadgate", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.stopping, app.state.measures = asyncio.Event(), Measures()
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Lingering)  # the outermost, so that it holds what the guard answers too
     _add_health(app)
     _add_inference(app, model, settings)
     _add_streams(app, model, settings)

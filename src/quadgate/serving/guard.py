@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import urlsplit
 
+from quadgate.serving.lingering import App, Message, Receive, Send
 from quadgate.serving.settings import Settings
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = ("/", "/v2/health/live", "/v2/health/ready")
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -29,7 +23,7 @@ class Guard:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app, self._settings = app, settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
@@ -47,7 +41,7 @@ class Guard:
             return
         started, taken = False, 0
 
-        async def limited() -> MutableMapping[str, Any]:
+        async def limited() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
@@ -55,7 +49,7 @@ class Guard:
                 raise TooLargeError
             return message
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        async def watched(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
@@ -70,7 +64,7 @@ class Guard:
     def _too_large(self) -> str:
         return f"body: found more than {self._settings.body:,} bytes, expected less"
 
-    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _refusal(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
         if self._settings.token:
             if scope["type"] == "http" and scope["path"] in OPEN:
                 return None
@@ -88,10 +82,12 @@ class Guard:
         return None
 
 
-async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
+async def _refuse(scope: Message, send: Send, status: int, text: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return
-    kind = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": kind})
-    await send({"type": "http.response.body", "body": json.dumps({"error": text}).encode()})
+    body = json.dumps({"error": text}).encode()
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
