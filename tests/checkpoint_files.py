@@ -27,6 +27,7 @@ CODES = {
     "u8": 23,
 }
 BFLOAT16 = 14
+TEXT = 7
 
 
 def varint(value: int) -> bytes:
@@ -135,6 +136,7 @@ def write_bundle(
     snappy: bool = False,
     big_endian: bool = False,
     rows_per_slice: dict[str, int] | None = None,
+    text: dict[str, bytes] | None = None,
     extra: dict[bytes, bytes] | None = None,
 ) -> None:
     """Write a checkpoint of version 2, its tensors spread over the shards, some cut into slices of rows."""
@@ -161,6 +163,9 @@ def write_bundle(
             )
             place(slice_key(name, extents), part)
         items[name.encode()] = number(1, code_of(array)) + message(2, shape(array.shape)) + slices
+    for name, raw in (text or {}).items():
+        items[name.encode()] = entry(TEXT, (), raw, len(files[0]))
+        files[0] += raw
     items |= extra or {}
     for shard, data in enumerate(files):
         Path(f"{prefix}.data-{shard:05d}-of-{shards:05d}").write_bytes(data)
@@ -168,7 +173,12 @@ def write_bundle(
 
 
 def write_single_file(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a checkpoint of version 1, each array as one slice."""
+    """Write a checkpoint of version 1."""
+    path.write_bytes(table(single_file_items(arrays)))
+
+
+def single_file_items(arrays: dict[str, np.ndarray]) -> list[tuple[bytes, bytes]]:
+    """What a checkpoint of version 1 lists, each array as one slice."""
     metas, items = b"", {}
     for name, array in arrays.items():
         whole = message(1, b"") * array.ndim
@@ -182,7 +192,7 @@ def write_single_file(path: Path, arrays: dict[str, np.ndarray]) -> None:
             tensor = message(10 if array.dtype == np.int64 else 7, b"".join(varint(int(n)) for n in array.ravel()))
         key = slice_key(name, tuple(Extent(0, -1) for _ in array.shape))
         items[key] = message(2, message(1, name.encode()) + message(2, whole) + message(3, tensor))
-    path.write_bytes(table([(b"", message(1, metas)), *sorted(items.items())]))
+    return [(b"", message(1, metas)), *sorted(items.items())]
 
 
 def cell_arrays(

@@ -1,6 +1,8 @@
 """Every error that quadgate raises on purpose.
 
-The text of an error is one line that names the thing, what was found, what was expected and what to do.
+The text of an error is one line that names the thing, what was found, what was expected and what to do. Names out of a
+file are shown as they are where they can be printed, and escaped where not: they neither break the line nor reach a
+terminal as commands.
 """
 
 from collections.abc import Iterable
@@ -8,7 +10,14 @@ from difflib import get_close_matches
 
 
 class QuadgateError(Exception):
-    """The base of every error that quadgate raises on purpose."""
+    """The base of every error that quadgate raises on purpose.
+
+    >>> print(QuadgateError("x.onnx: tensor a\\nb: found 3"))
+    x.onnx: tensor a\\nb: found 3
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(printable(text))
 
 
 class InputError(QuadgateError, ValueError):
@@ -34,3 +43,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def printable(text: str) -> str:
+    """Return the text with what cannot be printed, line ends included, escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

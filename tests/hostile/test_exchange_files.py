@@ -1,7 +1,5 @@
 """Damaged and hostile ONNX and TensorFlow Lite files: a line that names the file, soon, and no memory for nothing."""
 
-import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +9,11 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("tflite", reason="tflite is not installed")
 
 import quadgate
+from hostile.limits import limits, refused
 from onnx_files import node, numpy_helper, onnx, save, save_node, value, weights
 from quadgate.errors import FileFormatError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tflite"
-MEBIBYTE = 1 << 20
 
 
 def read_all(path):
@@ -23,27 +21,11 @@ def read_all(path):
     return [np.asarray(array) for array in model.variables.values()], model.layers
 
 
-def refused(path, match=None):
-    """Load a file that must be refused, within the limits, and return the message."""
-    tracemalloc.start()
-    start = time.perf_counter()
-    try:
-        with pytest.raises(FileFormatError, match=match) as caught:
-            read_all(path)
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert time.perf_counter() - start < 1
-    assert peak < 100 * MEBIBYTE
-    text = str(caught.value)
-    assert "\n" not in text
-    assert path.name in text
-
-
 def outcome(path):
     """Read everything; return the message of the refusal, or None where there was none."""
     try:
-        read_all(path)
+        with limits(path.name):
+            read_all(path)
     except FileFormatError as error:
         message = str(error)
     else:
@@ -58,10 +40,7 @@ def small(tmp_path):
     return save_node(tmp_path / "a.onnx", "LSTM", arrays, direction="bidirectional")
 
 
-FILES = ["classifier.tflite", "half.tflite"]
-
-
-@pytest.fixture(params=["onnx", *FILES])
+@pytest.fixture(params=["onnx", "classifier.tflite"])
 def file(request, small, tmp_path):
     if request.param == "onnx":
         return small
@@ -82,14 +61,12 @@ def test_cut_off_at_every_byte(file):
 def test_flipped_bits_are_found_or_harmless(file):
     data = file.read_bytes()
     rng = np.random.default_rng(7)
-    for _ in range(2000):
+    for _ in range(400):
         damaged = bytearray(data)
         for place in rng.integers(8 * len(data), size=rng.choice([1, 1, 1, 3, 20])):
             damaged[place // 8] ^= 1 << place % 8
         file.write_bytes(damaged)
-        start = time.perf_counter()
         outcome(file)
-        assert time.perf_counter() - start < 1
 
 
 def one_lstm(tmp_path, nodes, tensors, W="W"):
@@ -126,9 +103,7 @@ def test_a_long_chain_of_nodes(tmp_path):
     nodes = [node("Unsqueeze" if k == 0 else "Identity", [f"v{k}"], [f"v{k + 1}"]) for k in range(20_000)]
     nodes[0] = node("Identity", ["W"], ["v1"])
     path = one_lstm(tmp_path, nodes, {}, "v20000")
-    start = time.perf_counter()
-    read_all(path)
-    assert time.perf_counter() - start < 3
+    assert outcome(path) is None
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "a/../../b", "C:\\b", ""])

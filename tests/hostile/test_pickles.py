@@ -5,7 +5,6 @@ import os
 import pickle
 import random
 import struct
-import time
 import zipfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from hostile.limits import limits, refused
 from quadgate.errors import FileFormatError
 from quadgate.formats import numpy_pickle, torch_file
 from quadgate.formats.pickles import load
@@ -56,7 +56,8 @@ def test_nothing_runs(tmp_path, monkeypatch, attack, protocol):
 def refusal(action) -> str:
     """The one line that the action was refused with, or nothing where it succeeded; any other error is a bug."""
     try:
-        action()
+        with limits():
+            action()
     except FileFormatError as error:
         told = str(error)
     else:
@@ -95,10 +96,8 @@ def nested_key() -> bytes:
     ids=lambda content: repr(content[:20]),
 )
 def test_damaged_or_greedy_pickles_end_in_one_line(content):
-    start = time.process_time()
     told = refusal(lambda: load(io.BytesIO(content), "a.pkl", {}))
     assert told == "" or told.startswith("a.pkl: ")
-    assert time.process_time() - start < 1
 
 
 @pytest.fixture(params=["zip", "before-1.6"])
@@ -124,7 +123,7 @@ def test_truncated_at_every_byte(small_file):
 def test_flipped_bits(small_file):
     content = small_file.read_bytes()
     rng = random.Random(3)  # noqa: S311
-    for _ in range(3000):
+    for _ in range(500):
         damaged = bytearray(content)
         for _ in range(rng.randint(1, 4)):
             damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
@@ -163,13 +162,11 @@ def replaced(old: bytes, new: bytes):
 def test_views_beyond_their_storage(tmp_path, old, new):
     torch.save({"a": torch.arange(6.0).view(2, 3)}, tmp_path / "a.pt")
     rewritten(tmp_path / "a.pt", tmp_path / "b.pt", replaced(old, new))
-    start = time.process_time()
     if b"K\x00K\x00" in new:
         assert torch_file.read(tmp_path / "b.pt").tensors["a"].tolist() == [[0, 0, 0], [0, 0, 0]]
     else:
-        with pytest.raises(FileFormatError):
+        with limits(), pytest.raises(FileFormatError):
             torch_file.read(tmp_path / "b.pt")
-    assert time.process_time() - start < 1
 
 
 def test_a_storage_count_beyond_the_file_is_refused_before_allocation(tmp_path):
@@ -178,5 +175,13 @@ def test_a_storage_count_beyond_the_file_is_refused_before_allocation(tmp_path):
     content = path.read_bytes()
     place = content.rindex(struct.pack("<q", 6))
     path.write_bytes(content[:place] + struct.pack("<q", 2**60) + content[place + 8 :])
-    with pytest.raises(FileFormatError, match="cut short"):
+    with limits(), pytest.raises(FileFormatError, match="cut short"):
         torch_file.read(path)
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jlstm", "lstm\nTotal: 7", "\u202elstm", "l\rstm"])
+def test_names_that_would_command_the_terminal(tmp_path, name):
+    shapes = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2)}
+    torch.save({f"{name}.{role}": torch.ones(shape) for role, shape in shapes.items()}, tmp_path / "a.pt")
+    text = refused(tmp_path / "a.pt")
+    assert text.isprintable()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import quadgate
+from hostile.limits import refused
 from quadgate.errors import FileFormatError
 from quadgate.model import Model, Network, Scaling
 
@@ -28,14 +29,6 @@ def whole_model() -> Model:
 def path(tmp_path):
     quadgate.save(whole_model(), tmp_path)
     return tmp_path / "model.safetensors"
-
-
-def refused(path, match: str | None = None) -> str:
-    with pytest.raises(FileFormatError, match=match) as caught:
-        quadgate.load(path)
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
 
 
 def rewrite(path, change) -> None:

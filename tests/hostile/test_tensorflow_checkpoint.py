@@ -1,8 +1,6 @@
 """Damaged and hostile checkpoints: a line that names the file, in under a second, and no memory for empty promises."""
 
 import struct
-import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -27,27 +25,8 @@ from checkpoint_files import (
     write_bundle,
     write_single_file,
 )
+from hostile.limits import refused
 from quadgate.errors import FileFormatError
-
-MEBIBYTE = 1 << 20
-
-
-def refused(path: Path, match: str | None = None) -> str:
-    """Load a file that must be refused, within the limits, and return the message."""
-    tracemalloc.start()
-    start = time.process_time()
-    try:
-        with pytest.raises(FileFormatError, match=match) as caught:
-            list(quadgate.load(path).variables.values())
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert time.process_time() - start < 1
-    assert peak < 20 * MEBIBYTE
-    text = str(caught.value)
-    assert "\n" not in text
-    assert str(path.parent) in text
-    return text
 
 
 @pytest.fixture

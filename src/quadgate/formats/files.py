@@ -42,7 +42,12 @@ def load(path: str | Path, **settings: Unpack[Settings]) -> Model:
         titles = "; ".join(dict.fromkeys(one.title for one in FORMATS))
         raise FileFormatError(f"{path}: {_found(path)}, expected {titles}")
     one, place = found
-    return one.read(place, settings)
+    model = one.read(place, settings)
+    names = (*model.variables, *model.left_out, *(model.channels or ()), *map(str, model.labels or ()))
+    odd = next((name for name in names if not name.isprintable()), None)
+    if odd is not None:
+        raise FileFormatError(f"{path}: found the name {odd[:100]}, expected text that can be printed")
+    return model
 
 
 def load_classifier(path: str | Path) -> Model | Ensemble:
