@@ -10,10 +10,10 @@ from difflib import get_close_matches
 
 
 class QuadgateError(Exception):
-    """The base of every error that quadgate raises on purpose.
+    r"""The base of every error that quadgate raises on purpose.
 
-    >>> print(QuadgateError("x.onnx: tensor a\\nb: found 3"))
-    x.onnx: tensor a\\nb: found 3
+    >>> print(QuadgateError("x.onnx: tensor a\nb: found 3"))
+    x.onnx: tensor a\nb: found 3
     """
 
     def __init__(self, text: str = "") -> None:

@@ -8,7 +8,6 @@ import pytest
 from hostile.fuzz import GOLDEN, TARGETS, Target, changed, check, inputs, load
 from hostile.limits import refused
 
-
 SMALL = 1600
 
 
