@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from quadgate.layouts import encode
-from quadgate.model import Dense, Found, Model, Network, build
+from quadgate.model import (
+    Convolutions,
+    Dense,
+    Ensemble,
+    Found,
+    Member,
+    Model,
+    Network,
+    Patches,
+    Scaling,
+    build,
+)
 
 
 def network(seed: int = 0, **options) -> Model:
@@ -30,3 +41,23 @@ def model_of(*layers, layout: str, head: tuple[int, int] | None = None, **told) 
         arrays |= {"out/w": rng.normal(size=head).astype("f4"), "out/b": rng.normal(size=head[1]).astype("f4")}
     dense = [] if head is None else [Dense("out/w", "out/b")]
     return build(arrays, found, source="a test", dense=dense)
+
+
+def ensemble(
+    members: int = 1, length: int = 4, stride: int = 3, filters: int = 0, inputs: int = 2, **options
+) -> Ensemble:
+    """Classifiers that read patches together, each with convolutions of `filters` where that is not 0."""
+    rng = np.random.default_rng(7)
+    parts = []
+    for seed in range(members):
+        model, branch = network(seed, inputs=inputs * length, **options), None
+        if filters:
+            sizes = ((5, inputs * length, filters), (3, filters, filters))
+            kernels = tuple(rng.normal(0, 0.4, size).astype("f4") for size in sizes)
+            biases = tuple(rng.normal(0, 0.4, filters).astype("f4") for _ in sizes)
+            weights = rng.normal(size=(filters, model.classes)).astype("f4")
+            branch = Convolutions(kernels, biases, weights)
+        parts.append(Member(model, branch))
+    scaling = Scaling(np.linspace(-1, 1, inputs), np.linspace(0.5, 2, inputs))
+    names = tuple(f"c{k}" for k in range(inputs))
+    return Ensemble(tuple(parts), Patches(length, stride), channels=names, scaling=scaling, source="a test")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from c_machines import HOST, MACHINES, STRICT
-from networks import model_of
+from networks import ensemble, model_of
 from quadgate.cell import Activations, GRUParameters, LSTMParameters
 from quadgate.errors import InputError
 from quadgate.export_c import check, export_c
@@ -73,6 +73,10 @@ MODELS = {
     "GRU, reset after": lambda: model_of((gru(3, 18),), (gru(18, 5),), layout="torch.nn.GRU", head=(5, 3)),
     "GRU, reset before": lambda: model_of((gru(3, 18, reset_after=False),), layout="onnx.GRU"),
     "GRU in double": lambda: model_of((gru(3, 6, np.float64, reset_after=False),), layout="onnx.GRU"),
+    "patches that overlap": lambda: ensemble(1, 5, 3, pool="attention"),
+    "patches side by side": lambda: ensemble(1, 4, 4, layers=2),
+    "networks together": lambda: ensemble(3, 5, 1, pool="max"),
+    "networks without patches": lambda: ensemble(2, 1, 1, pool="mean"),
     "GRU of other functions": lambda: model_of(
         (gru(3, 6, activations=Activations("hard_sigmoid", "relu", "relu")),), layout="onnx.GRU"
     ),
@@ -87,7 +91,7 @@ def compare(model, folder, machine, output=None, steps=60):
         start = run([*machine.compile_with, "-print-file-name=rdimon-crt0.o"]).strip()
         libraries[libraries.index("CRT0")] = start
     program = build(done, x, folder, machine.compile_with, *libraries)
-    expected = model.stream(output).run(x)
+    expected = model.stream(done.output).run(x)
     found = answers(run([*machine.run_with, str(program)]), expected.shape)
     if COMPILED:
         assert found.tobytes() == expected.tobytes()
@@ -188,10 +192,11 @@ def test_a_sample_that_is_not_finite_is_refused_and_reset_forgets(tmp_path):
 
 def test_it_calls_no_malloc(tmp_path):
     HOST.need()
-    done = export_c(network(pool="attention"), tmp_path, output="probabilities")
-    run(["gcc", *STRICT, "-c", str(done.source), "-o", str(tmp_path / "network.o")])
-    undefined = run(["nm", "-u", str(tmp_path / "network.o")]).split()[1::2]
-    assert set(undefined) <= {"fma", "fmaf", "memcpy", "memset", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_"}
+    known = {"fma", "fmaf", "memcpy", "memmove", "memset", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_"}
+    for model in (network(pool="attention"), ensemble(2, pool="attention")):
+        done = export_c(model, tmp_path, output="probabilities")
+        run(["gcc", *STRICT, "-c", str(done.source), "-o", str(tmp_path / "network.o")])
+        assert set(run(["nm", "-u", str(tmp_path / "network.o")]).split()[1::2]) <= known
 
 
 def test_fast_math_is_refused_by_the_compiler(tmp_path):
@@ -225,6 +230,12 @@ def test_what_cannot_be_written(tmp_path):
         export_c(network(bidirectional=True), tmp_path)
     with pytest.raises(InputError, match="did you mean 'logits'"):
         export_c(network(), tmp_path, output="logit")
+    with pytest.raises(InputError, match=r"reads in both directions.*--preset stream"):
+        export_c(ensemble(bidirectional=True), tmp_path)
+    with pytest.raises(InputError, match="convolutions look 3 steps ahead"):
+        export_c(ensemble(filters=2), tmp_path)
+    with pytest.raises(InputError, match="found 'logits', expected 'probabilities': logits of several networks"):
+        export_c(ensemble(2), tmp_path, output="logits")
     for name in ("int", "2x", "a-b", "", "a b"):
         with pytest.raises(InputError, match="expected a C identifier"):
             export_c(network(), tmp_path, name)

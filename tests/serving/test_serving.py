@@ -14,6 +14,7 @@ from socket import create_connection
 import numpy as np
 import pytest
 
+from networks import ensemble
 from quadgate import save
 from quadgate.errors import InputError
 from quadgate.kernels import explain_choice
@@ -311,6 +312,29 @@ def test_a_model_that_reads_backwards_is_served_whole_and_not_streamed(tmp_path)
         assert post(address, {"inputs": [tensor(np.ones((1, 4, 3)))]})[0] == 200
         with websockets.connect(f"ws://{address}/v2/models/model/stream") as socket:
             assert "reads in both directions" in json.loads(socket.recv())["error"]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_an_ensemble_is_served_whole_and_streamed_where_it_can_be(tmp_path, streams):
+    model = ensemble(2, 5, 3, bidirectional=not streams)
+    save(model, tmp_path / "model")
+    x = np.random.default_rng(0).normal(size=(1, 8, 2)).astype(np.float32)
+    with serving(tmp_path / "model") as (address, _):
+        outputs = json.loads(get(address, "/v2/models/model"))["outputs"]
+        assert [one["name"] for one in outputs] == ["probabilities", "logits"]
+        status, body, _ = post(address, {"inputs": [tensor(x)]})
+        assert status == 200
+        same(np.array(json.loads(body)["outputs"][0]["data"], np.float32), model.run(x, output="probabilities")[0][0])
+        with websockets.connect(f"ws://{address}/v2/models/model/stream") as socket:
+            told = json.loads(socket.recv())
+            if not streams:
+                assert "reads in both directions" in told["error"]
+                return
+            socket.send(x[0].tobytes())
+            found = np.frombuffer(socket.recv(), "<f4").reshape(8, 2)
+            same(found, model.stream("probabilities").run(x[0]))
+        with websockets.connect(f"ws://{address}/watch") as socket:
+            assert "no one network whose gates to draw" in json.loads(socket.recv())["error"]
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from networks import ensemble
 from quadgate import load, save
 from quadgate.errors import FileFormatError, InputError
 from quadgate.kernels import explain_choice
 from quadgate.model import Model, Network, Scaling
 from quadgate.model.network import POOLS
-from quadgate.streaming import StreamState
+from quadgate.streaming import SharedStreams, StreamState
 
 COMPILED = explain_choice().implementation == "compiled"
 
@@ -147,7 +148,7 @@ def test_a_state_moves_to_another_process(tmp_path):
     stream.state.save(tmp_path / "state")
     program = (
         "import sys; sys.modules['torch'] = None; import numpy as np, quadgate;"
-        "from quadgate.streaming import StreamState;"
+        "from quadgate.streaming import SharedStreams, StreamState;"
         "s = quadgate.load('model.safetensors').stream(); s.state = StreamState.load('state');"
         "np.save('y.npy', s.run(np.load('x.npy')))"
     )
@@ -236,7 +237,7 @@ def test_the_answer_is_written_where_it_is_wanted():
 
 
 def test_what_cannot_be_streamed():
-    with pytest.raises(InputError, match=r"layer 0 reads in both directions.*model\.run"):
+    with pytest.raises(InputError, match=r"reads in both directions.*model\.run.*--preset stream"):
         model_of(Network(3, 5, 2, bidirectional=True)).stream()
     with pytest.raises(InputError, match="did you mean 'logits'"):
         model_of(Network(3, 5, 2)).stream("logit")
@@ -308,3 +309,69 @@ def test_a_day_of_samples(chunk):
     same(last, expected)
     assert all(np.isfinite(array).all() for layer in stream.state.layers for array in layer)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    members=st.integers(1, 3),
+    patches=st.sampled_from([(1, 1), (4, 2), (4, 4), (5, 3), (12, 1)]),
+    layers=st.integers(1, 2),
+    pool=st.sampled_from(POOLS),
+    output=st.sampled_from(["logits", "probabilities", None]),
+    chunk=st.sampled_from([1, 3, 7, 100]),
+    steps=st.integers(1, 30),
+)
+def test_an_ensemble_answers_after_every_sample_as_in_a_batch(members, patches, layers, pool, output, chunk, steps):
+    model = ensemble(members, *patches, layers=layers, pool=pool)
+    x = np.random.default_rng(steps).normal(size=(3, steps, 2)).astype(np.float32)
+    expected = np.stack([model.run(x[:, : t + 1], output=output)[0] for t in range(steps)], axis=1)
+    streams = model.streams(3, output)
+    parts = [streams.run(x[:, start : start + chunk]) for start in range(0, steps, chunk)]
+    same(np.concatenate(parts, axis=1), expected)
+    stream = model.stream(output)
+    same([stream.step(sample) for sample in x[1]], expected[1])
+
+
+def test_streams_of_an_ensemble_start_anew_at_different_times_and_move_to_another_process(tmp_path):
+    model = ensemble(2, 5, 3)
+    x = np.random.default_rng(0).normal(size=(2, 11, 2)).astype(np.float32)
+    streams = model.streams(2)
+    streams.run(x[:, :4])
+    streams.reset([1])
+    found = streams.run(x[:, 4:])
+    same(found[0], model.stream().run(x[0])[4:])
+    same(found[1], model.stream().run(x[1, 4:]))
+    save(model, tmp_path / "run")
+    first = model.stream()
+    first.run(x[0, :7])
+    first.state.save(tmp_path / "state")
+    second = load(tmp_path / "run").stream()
+    second.state = StreamState.load(tmp_path / "state")
+    same(second.run(x[0, 7:]), model.stream().run(x[0])[7:])
+    with pytest.raises(InputError, match="found one of another model"):
+        ensemble(2, 5, 2).stream().state = first.state
+    before = first.state
+    with pytest.raises(InputError, match="found nan at channel 1"):
+        first.step([0.0, np.nan])
+    same(first.step(x[0, 7]), model.stream().run(x[0])[7])
+    first.state = before
+    same(first.step(x[0, 7]), model.stream().run(x[0])[7])
+
+
+def test_streams_of_an_ensemble_share_places():
+    model = ensemble(1, 5, 3)
+    shared = SharedStreams(model, 4, "probabilities")
+    a, b = shared.open(), shared.open()
+    x = np.random.default_rng(0).normal(size=(2, 9, 2)).astype(np.float32)
+    found = shared.run([a], x[:1, :4])
+    both = shared.run([a, b], np.stack([x[0, 4:8], x[1, :4]]))
+    expected = model.stream("probabilities").run(x[0])
+    same(np.concatenate([found[0], both[0]]), expected[:8])
+    same(both[1], model.stream("probabilities").run(x[1, :4]))
+
+
+def test_an_ensemble_that_needs_steps_to_come_says_so():
+    with pytest.raises(InputError, match=r"0/.* reads in both directions.*model\.run.*--preset stream"):
+        ensemble(bidirectional=True).stream()
+    with pytest.raises(InputError, match=r"network 0: its convolutions look 3 steps ahead.*--preset stream"):
+        ensemble(filters=3).streams(2)

@@ -6,7 +6,8 @@ import torch
 
 from quadgate.data import make_sequences
 from quadgate.errors import FileFormatError, InputError
-from quadgate.formats import load, load_classifier
+from quadgate.explain import TrainingCases, final_states
+from quadgate.formats import load, load_network
 from quadgate.model import Ensemble, Model, Patches
 from quadgate.modules import LSTMFCN, SequenceClassifier
 from quadgate.modules.exchange import to_member
@@ -52,14 +53,18 @@ def test_an_ensemble_is_resumed_to_the_same_bits_and_comes_back_from_its_file(tm
     assert stages == ["refit"] * 3 + ["refit 2"] * 3
     again = stopped(SMALL, tmp_path / "cut", epochs)
     assert_same_bits(numbers(whole.model), numbers(again.model))
-    loaded = load_classifier(tmp_path / "cut")
+    loaded = load(tmp_path / "cut")
     assert_same_bits(numbers(whole.model), numbers(loaded))
     x = list(made().series)
     together = loaded.run(x, output="probabilities")[0]
     np.testing.assert_array_equal(together, np.concatenate([loaded.run([one], output="probabilities")[0] for one in x]))
     np.testing.assert_array_equal(together, whole.model.run(x, output="probabilities")[0])
     with pytest.raises(InputError, match="found an ensemble"):
-        load(tmp_path / "cut")
+        load_network(tmp_path / "cut")
+    kept = TrainingCases.load(tmp_path / "cut")
+    np.testing.assert_array_equal(kept.states, final_states(whole.model, x))
+    assert kept.labels == tuple(made().labels.tolist())
+    assert kept.names[5] == "case 5"
 
 
 def test_a_damaged_ensemble_is_refused(tmp_path):
@@ -74,7 +79,7 @@ def test_a_damaged_ensemble_is_refused(tmp_path):
         assert old in whole
         file.write_bytes(whole.replace(old, new))
         with pytest.raises(FileFormatError, match=r"model\.safetensors") as caught:
-            load_classifier(tmp_path)
+            load(tmp_path)
         assert "\n" not in str(caught.value)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors.numpy import save as to_safetensors
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
@@ -26,14 +25,12 @@ from quadgate.classifier.series import series_of
 from quadgate.data import Sequences
 from quadgate.data.missing import channel_means, fill_missing
 from quadgate.errors import FileFormatError, InputError
-from quadgate.explain import final_states, nearest
-from quadgate.formats import load_classifier
-from quadgate.model import Ensemble, Model, Variables, write_atomically
-from quadgate.model.tensors import read_tensors
+from quadgate.explain import TrainingCases, final_states, nearest
+from quadgate.formats import load, save
+from quadgate.model import Ensemble, Model, write_atomically
 
 FORMAT_VERSION = 1
 ESTIMATOR = "estimator.json"
-STATES = "training_states.safetensors"
 CASES = 256  # that are predicted together
 _SETTINGS = (
     "units", "layers", "bidirectional", "pool", "initializer", "dropout", "noise", "optimizer", "learning_rate",
@@ -166,7 +163,12 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_classes(cases)
         run = train(cases, settings, callbacks=tuple(self.callbacks or ()))
         self.model_ = self._named(run.model)
-        self._states = final_states(self.model_, cases.series)
+        names = self.classes_[cases.labels].tolist()
+        self._trained = TrainingCases(
+            final_states(self.model_, cases.series),
+            tuple(map(str, self._places.tolist())),
+            tuple(names) if _plain(names) else None,
+        )
         self.history_ = run.history.epochs
         self.n_iter_ = len(self.history_)
         self.reach_ = run.reach_before
@@ -210,13 +212,11 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: before `fit`.
         """
         series = self._accepted(X)
-        found = nearest(final_states(self.model_, series), self._states, n_neighbors)
+        found = nearest(final_states(self.model_, series), self._trained.states, n_neighbors)
         return found.distances, self._places[found.indices]
 
     def save(self, path: str | Path) -> None:
-        """Write a folder that `LSTMClassifier.load`, `evaluate`, `predict` and `summary` read; no pickle.
-
-        `quadgate.load` and the other subcommands read it where the network is a single one that reads step by step.
+        """Write a folder that `LSTMClassifier.load`, `quadgate.load` and the subcommands read; no pickle.
 
         Raises:
             NotFittedError: before `fit`.
@@ -240,13 +240,10 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(
                 f"{folder}: found something that JSON cannot hold ({error}), expected plain values"
             ) from error
-        from quadgate.training.run import save_classifier
-
-        save_classifier(self.model_, folder)
+        save(self.model_, folder / "model.safetensors")
         with write_atomically(folder / ESTIMATOR) as beside:
             beside.write_text(text + "\n", encoding="utf-8")
-        with write_atomically(folder / STATES) as beside:
-            beside.write_bytes(to_safetensors({"states": self._states, "places": self._places}))
+        self._trained.save(folder)
 
     @classmethod
     def load(cls, path: str | Path) -> LSTMClassifier:
@@ -275,8 +272,11 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise FileFormatError(
                 f"{file}: missing or damaged ({told}), expected what LSTMClassifier.save writes"
             ) from error
-        estimator.model_ = load_classifier(path)
-        estimator._states, estimator._places = _read_states(Path(path) / STATES)
+        estimator.model_ = load(path)
+        estimator._trained = TrainingCases.load(path)
+        if not all(name.isdecimal() for name in estimator._trained.names):
+            raise FileFormatError(f"{path}: found training cases with names, expected their places in the X of fit")
+        estimator._places = np.array(estimator._trained.names, dtype=np.int64)
         estimator._check_loaded(file)
         return estimator
 
@@ -347,17 +347,9 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _named(self, model: Model | Ensemble) -> Model | Ensemble:
         """Give the model its class names, where they are whole numbers or text."""
         names = self.classes_.tolist()
-        plain = all(isinstance(name, int | str) and not isinstance(name, bool) for name in names)
-        return replace(model, labels=tuple(names)) if plain else model
+        return replace(model, labels=tuple(names)) if _plain(names) else model
 
 
-def _read_states(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the final states `[M, F]` of the training cases, and their places `[M]` in the X of `fit`."""
-    _, tensors = read_tensors(file)
-    if set(tensors) != {"states", "places"}:
-        raise FileFormatError(f"{file}: found {', '.join(tensors) or 'nothing'}, expected states and places")
-    kept = Variables(tensors)
-    states, places = kept["states"], kept["places"]
-    if states.ndim != 2 or places.shape != (len(states),) or places.dtype != np.int64:
-        raise FileFormatError(f"{file}: found states {states.shape} and places {places.shape}, expected [M, F] and [M]")
-    return states, places
+def _plain(names: list[Any]) -> bool:
+    """Tell whether class names are whole numbers or text, which every file can hold."""
+    return all(isinstance(name, int | str) and not isinstance(name, bool) for name in names)

@@ -30,9 +30,9 @@ def evaluate(
     """Measure a trained model on the test part of labelled data, or on all cases where there is none."""
     from quadgate import report
     from quadgate.data import read
-    from quadgate.formats import load_classifier
+    from quadgate.formats import load
 
-    model = load_classifier(run)
+    model = load(run)
     found = read(
         data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
     )  # fmt: skip

@@ -31,7 +31,7 @@ from quadgate.explain.kernel_page import kernel_page
 from quadgate.explain.kernel_picture import kernel_picture, new_model
 from quadgate.explain.texts import texts
 from quadgate.explain.texts.pages import words
-from quadgate.model import Cell, Model, write_atomically
+from quadgate.model import Cell, Ensemble, Model, write_atomically
 
 
 def explain(
@@ -103,7 +103,8 @@ def _loaded(path: Path, lang: str) -> Model:
     if re.fullmatch(r"\d+x\d+", str(path)) and not path.exists():
         raise InputError(f"{path}: no such file; for a shape, quadgate explain --shape {path}")
     texts(lang)  # refuses an unknown language before the work
-    return load(path)
+    found = load(path)
+    return found.recurrent if isinstance(found, Ensemble) else found
 
 
 def _of_model(model: Model, lang: str) -> tuple[KernelShape | None, list[str], dict[str, Any], Products | None]:

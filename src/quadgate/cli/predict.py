@@ -29,9 +29,9 @@ def predict(
     """Write the class and the probabilities of every series of the test part, or of all where there is none."""
     from quadgate import report
     from quadgate.data import read
-    from quadgate.formats import load_classifier
+    from quadgate.formats import load
 
-    model = load_classifier(run)
+    model = load(run)
     found = read(
         data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from quadgate.cell import Activations
-from quadgate.formats import load_classifier
+from quadgate.formats import load
 from quadgate.model import Cell, Ensemble, Model
 from quadgate.model.summary import SummaryTable
 
@@ -24,7 +24,7 @@ def summary(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print the table of a model's variables and where each layer's numbers come from."""
-    model = load_classifier(file)
+    model = load(file)
     if as_json:
         facts = _ensemble_facts(model) if isinstance(model, Ensemble) else _facts(model)
         typer.echo(json.dumps(facts, indent=2))
@@ -42,7 +42,7 @@ def summary(
 
 def _print_ensemble(ensemble: Ensemble) -> None:
     """Print the table of all members, then how a series is cut for them and the layers of each."""
-    _print_table(_table_of(ensemble))
+    _print_table(ensemble.summary())
     cut, several = ensemble.patches, len(ensemble.members) > 1
     how = [f"{len(ensemble.members)} networks, whose probabilities are averaged"] if several else []
     if cut.length > 1:
@@ -58,10 +58,6 @@ def _print_ensemble(ensemble: Ensemble) -> None:
             lines.append(f"convolutions beside it, (steps x channels x filters): {', '.join(sizes)}")
         _print_list(f"network {number}", lines)
     _print_list("scaling", [] if ensemble.scaling is None else ["each channel is scaled first, as in training"])
-
-
-def _table_of(ensemble: Ensemble) -> SummaryTable:
-    return SummaryTable.of({name: array.shape for name, array in ensemble.variables.items()})
 
 
 def _print_table(rows: SummaryTable) -> None:
@@ -129,7 +125,7 @@ def _facts(model: Model) -> dict[str, Any]:
 
 
 def _ensemble_facts(ensemble: Ensemble) -> dict[str, Any]:
-    table = _table_of(ensemble)
+    table = ensemble.summary()
     return {
         "source": ensemble.source,
         "variables": [{"name": row.name, "shape": row.shape, "count": row.count} for row in table.rows],

@@ -3,10 +3,11 @@
 Everything here returns data or text; nothing prints.
 """
 
+from quadgate.explain.case import Case, Neighbor, explain_case
 from quadgate.explain.drawing import draw
 from quadgate.explain.kernel_shape import KernelShape, Reading, parse_shape, readings
 from quadgate.explain.layer import explain_cell, explain_products, kernel_of
-from quadgate.explain.neighbors import Neighbors, final_states, nearest
+from quadgate.explain.neighbors import Neighbors, TrainingCases, final_states, nearest
 from quadgate.explain.page import explain_kernel, explain_others, explain_reading
 from quadgate.explain.products import Products, measure_products
 from quadgate.explain.statistics import Statistics, statistics
@@ -15,13 +16,17 @@ from quadgate.explain.trace import Trace, trace, trace_text
 
 __all__ = [
     "LANGUAGES",
+    "Case",
     "KernelShape",
+    "Neighbor",
     "Neighbors",
     "Products",
     "Reading",
     "Statistics",
     "Trace",
+    "TrainingCases",
     "draw",
+    "explain_case",
     "explain_cell",
     "explain_kernel",
     "explain_others",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quadgate.errors import InputError
+from quadgate.errors import FileFormatError, InputError
 
 if TYPE_CHECKING:
+    from quadgate.data import Sequences
     from quadgate.model import Ensemble, Model
 
 CASES = 256  # that run together
+STATES = "training_states.safetensors"
+ENTRY = "quadgate_training_states"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,76 @@ class Neighbors:
 
     distances: NDArray[np.float64]
     indices: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCases:
+    """The M training cases of a classifier, as it sees them.
+
+    Attributes:
+        states: `[M, F]` float32, their final states.
+        names: M names.
+        labels: M classes, or None.
+        series: M arrays `[T_i, C]`, where they are at hand; a file does not hold them.
+
+    Raises:
+        InputError: as many names or labels as states are expected.
+    """
+
+    states: NDArray[np.float32]
+    names: tuple[str, ...]
+    labels: tuple[str | int, ...] | None = None
+    series: Sequence[NDArray[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        counts = {"names": self.names, "labels": self.labels, "series": self.series}
+        for what, values in counts.items():
+            if values is not None and len(values) != len(self.states):
+                raise InputError(f"training cases: found {len(values)} {what}, expected {len(self.states)}")
+
+    @classmethod
+    def of(cls, model: Model | Ensemble, sequences: Sequences) -> TrainingCases:
+        """Run a classifier over its training cases."""
+        labels = None if sequences.labels is None else tuple(sequences.labels.tolist())
+        names = tuple(sequences.name(place) for place in range(len(sequences)))
+        return cls(final_states(model, sequences.series), names, labels, sequences.series)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `training_states.safetensors` into a run folder, whole or not at all."""
+        from safetensors.numpy import save
+
+        from quadgate.model import write_atomically
+
+        told = json.dumps({"names": self.names, "labels": self.labels}, ensure_ascii=False)
+        with write_atomically(Path(folder) / STATES) as beside:
+            beside.write_bytes(save({"states": self.states}, {ENTRY: told}))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TrainingCases:
+        """Read what `save` wrote into a folder.
+
+        Raises:
+            FileFormatError: the file is missing or damaged.
+        """
+        from quadgate.model import Variables
+        from quadgate.model.tensors import read_tensors
+
+        file = Path(folder) / STATES
+        if not file.is_file():
+            raise FileFormatError(f"{file}: not found, expected the states that training leaves; train again")
+        metadata, tensors = read_tensors(file)
+        try:
+            kept = json.loads(metadata[ENTRY])
+            states = Variables(tensors)["states"]
+            labels = kept["labels"]
+            names = tuple(str(name) for name in kept["names"])
+            fits = states.ndim == 2 and all(isinstance(one, (str, int)) for one in labels or ())
+            if not fits or states.dtype != np.float32:
+                raise ValueError(f"found states {states.dtype} {states.shape}, expected float32 [M, F]")
+            return cls(states, names, None if labels is None else tuple(labels))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            told = " ".join(str(error).split())
+            raise FileFormatError(f"{file}: damaged ({told}), expected what training writes") from None
 
 
 def final_states(model: Model | Ensemble, series: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from quadgate.export_c.export import Export
 from quadgate.export_c.functions import template
 
 if TYPE_CHECKING:
-    from quadgate.model import Model
+    from quadgate.model import Ensemble, Model
 
 Array = NDArray[Any]
 
@@ -53,7 +53,7 @@ def find_compiler() -> str | None:
     return next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
 
 
-def check(model: Model, done: Export, steps: int = 200, compiler: str | None = None) -> Check | None:
+def check(model: Model | Ensemble, done: Export, steps: int = 200, compiler: str | None = None) -> Check | None:
     """Compare the C program with the model's own stream on random samples; None where there is no compiler.
 
     Raises:
@@ -72,7 +72,7 @@ def check(model: Model, done: Export, steps: int = 200, compiler: str | None = N
     return Check(compiler, steps, largest, bound, found.tobytes() == expected.tobytes())
 
 
-def samples(model: Model, steps: int, seed: int = 0) -> Array:
+def samples(model: Model | Ensemble, steps: int, seed: int = 0) -> Array:
     """Return `[steps, C]` in float32 of the size that the model's scaling expects."""
     x = np.random.default_rng(seed).normal(size=(steps, model.inputs))
     if model.scaling is not None:

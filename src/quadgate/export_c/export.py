@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quadgate.cell import GRUParameters, LSTMParameters
 from quadgate.errors import InputError
 from quadgate.export_c.functions import functions
 from quadgate.export_c.head import head
 from quadgate.export_c.layers import layer
+from quadgate.export_c.patches import ensemble_lines, ensemble_output
 from quadgate.export_c.program import Program
-from quadgate.model.atomic import write_atomically
-
-if TYPE_CHECKING:
-    from quadgate.model import Model
+from quadgate.model import Ensemble, Model, write_atomically
+from quadgate.streaming.engine import check_streams
 
 _RESERVED = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register
@@ -48,17 +45,19 @@ class Export:
     outputs: int
 
 
-def export_c(model: Model, folder: str | Path, name: str = "network", output: str | None = None) -> Export:
+def export_c(model: Model | Ensemble, folder: str | Path, name: str = "network", output: str | None = None) -> Export:
     """Write a model as `NAME.c` and `NAME.h`: C99 with `NAME_init`, `NAME_step` and `NAME_reset`, without malloc.
 
     A step does what `model.stream(output).step` does to a float32 sample, with the same bits wherever the compiler's
     `fmaf` rounds once, as the C standard asks: scaling, every layer, pooling, dense layer, probabilities.
 
     Args:
-        model: its layers read forward.
+        model: its layers read forward. Of an ensemble whose networks read patches, a step that leaves a patch unfilled
+            costs as much as one that fills it.
         folder: made where it is not there.
         name: a C identifier.
-        output: `logits`, `probabilities` or `outputs`, as in `Model.run`, with the same default.
+        output: `logits`, `probabilities` or `outputs`, as in `Model.run`, with the same default; of several networks
+            probabilities, which is the default then.
 
     Raises:
         InputError: a layer reads backwards, a variable holds a number that is not finite, or `name` or `output` cannot
@@ -74,12 +73,20 @@ def export_c(model: Model, folder: str | Path, name: str = "network", output: st
     (['network.c', 'network.h'], 488, 56)
     """
     _check_name(name)
-    if output is None:
-        output = "outputs" if model.head is None else "logits"
-    model.head_for(output)  # refuses an output that is not known, and a model of several chains
     program = Program()
-    calls = _network(program, model, output)
-    outputs = model.layers[-1][0].state_width if output == "outputs" else int(model.classes or 0)
+    if isinstance(model, Ensemble):
+        _check_streams(model)
+        output = ensemble_output(model, output)
+        calls = _samples(program, model) + ensemble_lines(program, model, output)
+    else:
+        if output is None:
+            output = "outputs" if model.head is None else "logits"
+        model.head_for(output)  # refuses an output that is not known, and a model of several chains
+        _check_streams(model)
+        calls = _network(program, model, output)
+    outputs = int(model.classes or 0)
+    if output == "outputs" and isinstance(model, Model):
+        outputs = model.layers[-1][0].state_width
     program.state.sort(key=lambda one: one[0] != "double")
     source, header = (Path(folder) / f"{name}{ending}" for ending in (".c", ".h"))
     source.parent.mkdir(parents=True, exist_ok=True)
@@ -95,23 +102,18 @@ def _check_name(name: str) -> None:
         raise InputError(f"name: found {name!r}, expected a C identifier such as 'network'")
 
 
-def _forward_layers(model: Model) -> list[LSTMParameters | GRUParameters]:
-    for cells in model.cells:
-        if len(cells) > 1 or cells[0].reverse:
-            how = "in both directions" if len(cells) > 1 else "backwards"
-            raise InputError(
-                f"{cells[0].name}: reads {how}, so a step's answer would need the end of the series; expected forward "
-                "layers alone"
-            )
-    for name in model.variables:
-        if not np.isfinite(model.variables[name]).all():
+def _check_streams(model: Model | Ensemble) -> None:
+    """Refuse what cannot answer after a step, and numbers that C cannot write down."""
+    check_streams(model)
+    variables = model.variables
+    for name in variables:
+        if not np.isfinite(variables[name]).all():
             raise InputError(f"variable {name}: found a number that is not finite, expected finite numbers alone")
-    return [cells[0] for cells in model.layers]
 
 
 def _network(program: Program, model: Model, output: str) -> list[str]:
     """Write the layers and the head, and return the lines of a step."""
-    layers = _forward_layers(model)
+    layers = [cells[0] for cells in model.layers]
     lines = _samples(program, model)
     x = "s->x"
     for k, one in enumerate(layers):
@@ -122,7 +124,7 @@ def _network(program: Program, model: Model, output: str) -> list[str]:
     return lines + head(program, model, x, output == "probabilities")
 
 
-def _samples(program: Program, model: Model) -> list[str]:
+def _samples(program: Program, model: Model | Ensemble) -> list[str]:
     """Scale in double and round once, as `Scaling.apply` does; nothing is read where a number is not finite."""
     program.keep("f", "x", model.inputs)
     value = "x[k]"
@@ -139,7 +141,7 @@ def _samples(program: Program, model: Model) -> list[str]:
     ]
 
 
-def _header(model: Model, program: Program, name: str, output: str, outputs: int) -> str:
+def _header(model: Model | Ensemble, program: Program, name: str, output: str, outputs: int) -> str:
     upper = name.upper()
     fields = [f"  {kind} {field}[{size}];" for kind, field, size in program.state]
     answer = {
@@ -193,7 +195,7 @@ def _source(program: Program, name: str, lines: list[str]) -> str:
     upper = name.upper()
     text = "\n".join(
         [
-            "/* C99; needs the C library's memcpy, memset, fma and fmaf alone.",
+            "/* C99; needs the C library's memcpy, memmove, memset, fma and fmaf alone.",
             "   Fast where fmaf is an instruction: ARM with hard float; x86-64 with -mfma. */",
             f'#include "{name}.h"',
             "",

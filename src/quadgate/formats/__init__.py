@@ -1,6 +1,6 @@
 """Files of every framework: one entry for each format, one reader for each, none of which runs anything from a file."""
 
-from quadgate.formats.files import load, load_classifier, save
+from quadgate.formats.files import load, load_network, save
 from quadgate.formats.registry import FORMATS, Format
 
-__all__ = ["FORMATS", "Format", "load", "load_classifier", "save"]
+__all__ = ["FORMATS", "Format", "load", "load_network", "save"]

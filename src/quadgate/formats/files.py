@@ -8,17 +8,25 @@ from typing import Unpack
 from quadgate.errors import FileFormatError, InputError
 from quadgate.formats.registry import FORMATS, START, recognise, to_write
 from quadgate.layouts import Settings
-from quadgate.model import Ensemble, Model, holds_ensemble, load_ensemble
+from quadgate.model import Ensemble, Model, holds_ensemble, load_ensemble, save_ensemble
 
 MAGICS = {
     b"PK\x03\x04": "a zip archive, of neither PyTorch nor Keras 3",
     b"\x93NUMPY": "a NumPy array",
     b"\x08": "a protocol buffer, as ONNX and TensorFlow graphs are",
 }
+_ALONE = (
+    "an ensemble (several networks, or one that reads a series in patches), which no other framework's file can say; "
+    "expected one network that reads step by step: train with --preset stream or seed, or take a member's network, "
+    "quadgate.load(RUN).members[0].model"
+)
 
 
-def load(path: str | Path, **settings: Unpack[Settings]) -> Model:
+def load(path: str | Path, **settings: Unpack[Settings]) -> Model | Ensemble:
     """Load a model; nothing in a file is ever run, and its numbers are read when they are used.
+
+    An `Ensemble` comes of what `quadgate train` left, where that is several networks or one that reads in patches;
+    everything else is a `Model`.
 
     Args:
         path: a run folder, or a file of any format that `quadgate.formats.FORMATS` lists; of a TensorFlow checkpoint
@@ -33,10 +41,9 @@ def load(path: str | Path, **settings: Unpack[Settings]) -> Model:
     """
     path = Path(path)
     if holds_ensemble(path):
-        raise InputError(
-            f"{path}: found an ensemble, or a network that reads a series in patches, expected one that reads step by "
-            "step; evaluate, predict and quadgate.formats.load_classifier take it"
-        )
+        if settings:
+            raise InputError(f"{path}: found {', '.join(settings)}, expected no settings: an ensemble's file says all")
+        return load_ensemble(path)
     found = recognise(path)
     if found is None:
         titles = "; ".join(dict.fromkeys(one.title for one in FORMATS))
@@ -50,16 +57,20 @@ def load(path: str | Path, **settings: Unpack[Settings]) -> Model:
     return model
 
 
-def load_classifier(path: str | Path) -> Model | Ensemble:
-    """Load whatever `quadgate train` leaves: as `load`, and the ensemble where that is what was trained.
+def load_network(path: str | Path, **settings: Unpack[Settings]) -> Model:
+    """Load a file that has to hold one network which reads step by step: as `load`, without ensembles.
 
     Raises:
+        InputError: the file holds an ensemble, or as `load`.
         FileFormatError: as `load`.
     """
-    return load_ensemble(path) if holds_ensemble(path) else load(path)
+    found = load(path, **settings)
+    if isinstance(found, Ensemble):
+        raise InputError(f"{path}: found {_ALONE}")
+    return found
 
 
-def save(model: Model, path: str | Path, to: str | None = None) -> None:
+def save(model: Model | Ensemble, path: str | Path, to: str | None = None) -> None:
     """Save a model, whole or not at all.
 
     Args:
@@ -87,6 +98,11 @@ def save(model: Model, path: str | Path, to: str | None = None) -> None:
       (3 inputs + 2 hidden) x (4 gates x 2 units) = 5 x 8 = 40
     """
     path = Path(path)
+    if isinstance(model, Ensemble):
+        if to not in (None, "quadgate") or path.suffix not in ("", ".safetensors"):
+            raise InputError(f"{path}: {model!r} is {_ALONE}")
+        save_ensemble(model, path)
+        return
     to_write(path, to).write(model, path)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from quadgate.errors import InputError
+from quadgate.errors import InputError, suggest
 from quadgate.kernels.pooling import softmax
+from quadgate.model.cell import Cell
+from quadgate.model.described import check_described
 from quadgate.model.model import Model
 from quadgate.model.scaling import Scaling
 from quadgate.model.series import accept
+from quadgate.model.summary import SummaryTable
+
+if TYPE_CHECKING:
+    from quadgate.streaming import Stream, Streams
 
 Array = NDArray[Any]
 OUTPUTS = ("logits", "probabilities")
@@ -91,8 +97,8 @@ class Member:
 class Ensemble:
     """Networks whose probabilities are averaged; with `Patches` also a single one that does not read step by step.
 
-    It is what `quadgate train` leaves where one `Model` cannot say it all. It needs no torch. It neither streams nor
-    converts: its answer is that of a whole series.
+    It is what `quadgate train` leaves where one `Model` cannot say it all. It needs no torch. It streams where every
+    member reads forward and has no convolutions beside it. No other framework's file holds it.
 
     Attributes:
         members: the networks, which read `patches.length * C` numbers at each of their steps.
@@ -129,13 +135,7 @@ class Ensemble:
                 f"ensemble: found members of (inputs, classes) {sorted(map(str, sizes))} on patches of "
                 f"{self.patches.length} steps, expected equal classifiers that read whole patches"
             )
-        for name, values, expected in (
-            ("labels", self.labels, self.classes),
-            ("channels", self.channels, self.inputs),
-            ("scaling", None if self.scaling is None else self.scaling.mean, self.inputs),
-        ):
-            if values is not None and len(values) != expected:
-                raise InputError(f"{name}: found {len(values)}, expected {expected}")
+        check_described(self.labels, self.channels, self.scaling, self.classes, self.inputs)
 
     def __repr__(self) -> str:
         return f"<Ensemble of {len(self.members)} from {self.source or 'memory'}>"
@@ -166,16 +166,44 @@ class Ensemble:
                 found[f"{number}/convolution_out/weights"] = branch.weights
         return found
 
+    @property
+    def recurrent(self) -> Model:
+        """The recurrent layers of all members as one model: a chain of layers each, named as in `variables`."""
+        layers: list[tuple[Cell, ...]] = []
+        chains = []
+        for number, member in enumerate(self.members):
+            chains.append(len(member.model.cells))
+            layers += [tuple(_numbered(cell, number) for cell in cells) for cells in member.model.cells]
+        used = {name for cells in layers for cell in cells for name in cell.shapes}
+        channels = self.channels
+        if channels is not None and self.patches.length > 1:
+            channels = tuple(f"{name}, step {step}" for step in range(self.patches.length) for name in channels)
+        return Model(
+            network=None,
+            variables={name: array for name, array in self.variables.items() if name in used},
+            channels=channels,
+            source=self.source,
+            cells=tuple(layers),
+            chains=tuple(chains),
+        )
+
+    def summary(self) -> SummaryTable:
+        """Return the names, shapes and counts of the variables, with their total, and the arithmetic of the layers."""
+        cells = (cell for layer in self.recurrent.cells for cell in layer)
+        return SummaryTable.of(
+            {name: array.shape for name, array in self.variables.items()}, {one.name: one.arithmetic for one in cells}
+        )
+
     def run(
-        self, x: Array | Sequence[ArrayLike], lengths: ArrayLike | None = None, output: str = "logits"
+        self, x: Array | Sequence[ArrayLike], lengths: ArrayLike | None = None, output: str | None = None
     ) -> tuple[Array, tuple[()]]:
         """Return what all members say together.
 
         Args:
             x: `[N, T, C]`, or a list of `[T_i, C]`; one channel may also come as `[N, T]`.
             lengths: `[N]`, the steps of each case in an array `x`; None where every step counts.
-            output: `probabilities [N, K]`, the mean of the members', or `logits`, their logarithm (of a single member,
-                its logits).
+            output: `logits [N, K]`, the logarithm of the probabilities (of a single member, its logits), which is the
+                default, or `probabilities [N, K]`, the mean of the members'.
 
         Returns:
             The result in float32, and an empty state, as a `Model` returns its own.
@@ -183,16 +211,48 @@ class Ensemble:
         Raises:
             InputError: `x`, `lengths` or `output` do not fit.
         """
-        if output not in OUTPUTS:
-            raise InputError(f"output: found {output!r}, expected 'probabilities' or 'logits'")
+        output = self.choose(output)
         cut = self.cut(x, lengths)
-        logits = [self._logits(member, cut) for member in self.members]
-        if output == "logits" and len(logits) == 1:
-            return logits[0], ()
-        total: Array = np.stack([softmax(one) for one in logits]).mean(axis=0, dtype=np.float32)
-        if output == "logits":
-            total = np.log(np.maximum(total, np.finfo(np.float32).tiny))
-        return total, ()
+        return self.together([_run(member, cut, self.asked_of_members(output)) for member in self.members], output), ()
+
+    def stream(self, output: str | None = None) -> Stream:
+        """Return a stream, which takes one sample after the other and has the bits of `run`; see `quadgate.streaming`.
+
+        Raises:
+            InputError: a member needs steps that have not come yet; says which and what to do.
+        """
+        from quadgate.streaming import Stream
+
+        return Stream(self, output)
+
+    def streams(self, number: int, output: str | None = None) -> Streams:
+        """Return many streams, which take their samples together, as `stream`."""
+        from quadgate.streaming import Streams
+
+        return Streams(self, number, output)
+
+    def choose(self, output: str | None) -> str:
+        """Return `output`, or what it is by default.
+
+        Raises:
+            InputError: it is not known.
+        """
+        if output is None:
+            return "logits"
+        if output not in OUTPUTS:
+            raise InputError(f"output: {output!r} is not known, {suggest(output, OUTPUTS)}")
+        return output
+
+    def asked_of_members(self, output: str) -> str:
+        """Return what each member is asked for: its probabilities, or of a single member what is wanted at once."""
+        return output if len(self.members) == 1 else "probabilities"
+
+    def together(self, answers: list[Array], output: str) -> Array:
+        """Return what comes of the members' answers `[N, K]` to `asked_of_members(output)`."""
+        if len(answers) == 1:
+            return answers[0]
+        mean: Array = np.stack(answers).mean(axis=0, dtype=np.float32)
+        return np.log(np.maximum(mean, np.finfo(np.float32).tiny)) if output == "logits" else mean
 
     def cut(self, x: Array | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> list[Array]:
         """Return what the members read of each case: scaled, and cut into patches `[P, length * C]`.
@@ -205,8 +265,16 @@ class Ensemble:
         ends = np.full(len(scaled), scaled.shape[1]) if steps is None else steps
         return [self.patches.apply(one[:end]) for one, end in zip(scaled, ends, strict=True)]
 
-    def _logits(self, member: Member, cut: list[Array]) -> Array:
-        found = member.model.run(cut, output="logits")[0]
-        if member.convolutions is not None:
-            found = found + np.stack([member.convolutions.run(one) for one in cut])
-        return found
+
+def _run(member: Member, cut: list[Array], output: str) -> Array:
+    """Return what one member says of series that are cut already."""
+    if member.convolutions is None:
+        return member.model.run(cut, output=output)[0]
+    logits = member.model.run(cut, output="logits")[0] + np.stack([member.convolutions.run(one) for one in cut])
+    return logits if output == "logits" else softmax(logits)
+
+
+def _numbered(cell: Cell, number: int) -> Cell:
+    """Name a cell and its variables as `Ensemble.variables` does."""
+    tensors = tuple((tensor, f"{number}/{variable}") for tensor, variable in cell.tensors)
+    return replace(cell, name=f"{number}/{cell.name}", tensors=tensors)

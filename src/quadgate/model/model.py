@@ -17,6 +17,7 @@ from quadgate.kernels import gru, lstm
 from quadgate.kernels.head import Head as PackedHead
 from quadgate.model.assumption import Assumption
 from quadgate.model.cell import Cell
+from quadgate.model.described import check_described
 from quadgate.model.network import Head, Network
 from quadgate.model.scaling import Scaling
 from quadgate.model.series import accept
@@ -84,7 +85,7 @@ class Model:
             object.__setattr__(self, "head", self.network.head)
         object.__setattr__(self, "chains", self.chains or (len(self.cells),))
         self._check_shapes()
-        self._check_sizes()
+        check_described(self.labels, self.channels, self.scaling, self.classes, self.inputs)
         self._check_chains()
 
     def _check_shapes(self) -> None:
@@ -98,15 +99,6 @@ class Model:
                 raise InputError(f"variable {name}: not found, expected shape {shape}; {suggest(name, self.variables)}")
             if self.shapes[name] != shape:
                 raise InputError(f"variable {name}: found shape {self.shapes[name]}, expected {shape}")
-
-    def _check_sizes(self) -> None:
-        for name, values, expected in (
-            ("labels", self.labels, self.classes),
-            ("channels", self.channels, self.inputs),
-            ("scaling", None if self.scaling is None else self.scaling.mean, self.inputs),
-        ):
-            if values is not None and len(values) != expected:
-                raise InputError(f"{name}: found {len(values)}, expected {expected}")
 
     def __repr__(self) -> str:
         return f"<Model of {len(self.variables)} variables from {self.source or 'memory'}>"

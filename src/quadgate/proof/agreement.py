@@ -7,7 +7,7 @@ from typing import Unpack
 
 import numpy as np
 
-from quadgate.formats import load
+from quadgate.formats import load_network
 from quadgate.layouts import Settings
 from quadgate.model import Head, Model
 from quadgate.proof.matching import match
@@ -80,9 +80,9 @@ def compared(a: Model, b: Model) -> Proof:
 def _loaded(model: Model | str | Path, settings: Settings) -> Model:
     if isinstance(model, Model):
         return model
-    open_here = {one.setting for one in load(model).assumptions} if settings else set()
+    open_here = {one.setting for one in load_network(model).assumptions} if settings else set()
     chosen = {name: value for name, value in settings.items() if name in open_here}
-    return load(model, **chosen)  # type: ignore[arg-type]
+    return load_network(model, **chosen)  # type: ignore[arg-type]
 
 
 def _heads_differ(a: Model, head_a: Head, b: Model, head_b: Head) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from quadgate.errors import InputError
-from quadgate.formats import load
+from quadgate.formats import load_network
 from quadgate.formats.registry import Format, to_write
 from quadgate.layouts import Settings
 from quadgate.model import Model
@@ -48,7 +48,7 @@ def convert(
     dst = Path(dst)
     target = _target(dst, to, like)
     progress(f"reading {src}")
-    model = load(src, **settings)
+    model = load_network(src, **settings)
     settled: tuple[str, ...] = ()
     if against is not None:
         progress(f"running the source against {against}")
@@ -62,7 +62,7 @@ def convert(
         else:
             from quadgate.formats.torch_writer import write_archive
 
-            write_archive(beside, arranged_like(model, load(like)))
+            write_archive(beside, arranged_like(model, load_network(like)))
         progress("reading it back and comparing")
         proof = compared(model, _read_back(beside, model))
         proof = replace(proof, a=str(src), b=str(dst), settled=settled, ledger=ledger(model))
@@ -105,7 +105,7 @@ def _target(dst: Path, to: str | None, like: str | Path | None) -> Format:
 
 def _read_back(path: Path, model: Model) -> Model:
     """Load what was written; what such a file cannot say is what was written into it."""
-    found = load(path)
+    found = load_network(path)
     open_here = {one.setting for one in found.assumptions if decides(one)}
     cells = [cell for layer in model.cells for cell in layer]
     settings: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def _read_back(path: Path, model: Model) -> Model:
         values = list(dict.fromkeys(getattr(cell, setting) for cell in cells))
         if len(values) == 1:
             settings[setting] = values[0]
-    back = load(path, **settings) if settings else found
+    back = load_network(path, **settings) if settings else found
     return replace(back, assumptions=tuple(one for one in back.assumptions if decides(one)))
 
 

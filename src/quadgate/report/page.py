@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadgate.data import Sequences
-from quadgate.explain import final_states, nearest
-from quadgate.explain.activity import activities
-from quadgate.explain.contribution import contribution
+from quadgate.explain import TrainingCases, explain_case
+from quadgate.explain.case_page import case_blocks, case_lead
 from quadgate.explain.pages import Figure, Note, Raw, Section, Table, drawing, render, svg
-from quadgate.explain.pages.figures import COLOURS, DIVERGING
-from quadgate.model import Model
+from quadgate.explain.pages.figures import COLOURS
+from quadgate.model import Ensemble, Model
 from quadgate.report.evaluation import Predictions
 from quadgate.report.metrics import Scores, find_classes, wilson_interval
 from quadgate.report.suspicion import Suspicion
 from quadgate.report.text import NAMES
 
-MOST_DRAWN = 6  # channels of a series
 MOST_CASES = 8  # that are drawn with all that led to their answer
-_WIDEST = 240  # steps of a heat map; more are drawn, but not as numbers
 
 
 def report_page(
-    model: Model,
+    model: Model | Ensemble,
     train: Sequences | None,
     test: Sequences,
     scores: Scores,
@@ -33,6 +31,7 @@ def report_page(
     found: list[Suspicion],
     history: list[Any],
     case: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Return the page as HTML text that loads nothing.
 
@@ -45,6 +44,7 @@ def report_page(
         found: reasons to doubt the scores.
         history: the epochs of its training, or none.
         case: one more case to draw.
+        progress: called with a word on each step.
 
     Raises:
         MissingDependencyError: matplotlib or Jinja2 is not installed.
@@ -70,7 +70,7 @@ def report_page(
         *([Section("How it learned", [_curves(history)], id="learning")] if history else []),
         Section("The data", _data_card(train, test), id="data"),
         Section("Why it said that", [Raw(_chooser(drawn, test))], id="why"),
-        *_cases(model, train, test, truth, predictions, drawn),
+        *_cases(model, train, test, drawn, progress),
         Section("Variables", [_variables(model)], id="variables"),
     ]
     title = f"{model.source or 'model'} on {test.source}"
@@ -249,119 +249,27 @@ def _chooser(drawn: dict[int, str], test: Sequences) -> str:
 
 
 def _cases(
-    model: Model,
+    model: Model | Ensemble,
     train: Sequences | None,
     test: Sequences,
-    truth: NDArray[Any],
-    predictions: Predictions,
     drawn: dict[int, str],
+    progress: Callable[[str], None],
 ) -> list[Section]:
-    trained = None if train is None else final_states(model, train.series)
-    return [
-        Section(
-            f"{test.name(k)}: {why}",
-            case_blocks(model, train, trained, test, k, predictions),
-            case=f"case-{k}",
-            lead=f"True class {predictions.classes[truth[k]]}; answered {predictions.answers[k]} with probability "
-            f"{predictions.probabilities[k].max():.3f}.",
-        )
-        for k, why in drawn.items()
-    ]
+    trained = None
+    if train is not None:
+        progress(f"the states of {len(train):,} training cases")
+        trained = TrainingCases.of(model, train)
+    sections = []
+    for number, (k, why) in enumerate(drawn.items(), start=1):
+        progress(f"case {number} of {len(drawn)}: {test.name(k)}")
+        truth = None if test.labels is None else test.labels[k].item()
+        case = explain_case(model, test.series[k], test.name(k), test.channels, truth, trained)
+        title = f"{case.name}: {why}"
+        sections.append(Section(title, case_blocks(case, str(k)), case=f"case-{k}", lead=case_lead(case)))
+    return sections
 
 
-def case_blocks(
-    model: Model,
-    train: Sequences | None,
-    trained: NDArray[Any] | None,
-    test: Sequences,
-    k: int,
-    predictions: Predictions,
-) -> list[Any]:
-    """Draw one prediction: the series, each channel's and step's contribution, gates and memory, nearest cases."""
-    series = test.series[k]
-    answer = int(predictions.probabilities[k].argmax())
-    told = contribution(model, series, answer)
-    order = np.argsort(-np.abs(told.gradients).sum(axis=0), kind="stable")
-    blocks: list[Any] = []
-    with drawing(4.2, 2.6) as (figure, axes):
-        for place, channel in enumerate(order[:MOST_DRAWN]):
-            axes.plot(series[:, channel], label=test.channels[channel][:14], color=COLOURS[place], linewidth=1)
-        axes.set(xlabel="step")
-        axes.legend(fontsize=7)
-        picture = svg(figure, f"series-{k}")
-    caption = f"The series: {min(MOST_DRAWN, len(order))} of {len(order)} channels, those that counted most."
-    rows = [[t, *(f"{v:.4g}" for v in series[t, order[:MOST_DRAWN]])] for t in range(min(len(series), _WIDEST))]
-    head = ["step", *(test.channels[c] for c in order[:MOST_DRAWN])]
-    blocks.append(Figure(picture, caption, caption, Table(head, rows)))
-    for name, values, title in (
-        ("gradients", told.gradients, "Integrated gradients"),
-        ("occlusion", told.occlusion, "Occlusion"),
-    ):
-        largest = float(np.abs(values).max()) or 1.0
-        with drawing(4.2, 2.6) as (figure, axes):
-            image = axes.imshow(
-                values.T, aspect="auto", cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none"
-            )
-            axes.set_xlabel("step")
-            if len(test.channels) <= 16:
-                axes.set_yticks(range(len(test.channels)), [name[:10] for name in test.channels])
-            figure.colorbar(image, ax=axes)
-            picture = svg(figure, f"{name}-{k}")
-        top = test.channels[int(np.abs(values).sum(axis=0).argmax())]
-        caption = f"{title}: orange speaks for the answer, purple against it, in log-odds. Channel {top} counted most."
-        rows = [[channel, f"{one:.4f}"] for channel, one in zip(test.channels, values.sum(axis=0), strict=True)]
-        blocks.append(Figure(picture, caption, caption, Table(["channel", "sum over the steps"], rows)))
-    blocks.append(_gates(model, series, k))
-    if train is not None and trained is not None and len(train) > 5:
-        near = nearest(final_states(model, [series]), trained, 5)
-        rows = [
-            [train.name(int(i)), "" if train.labels is None else train.labels[i], f"{d:.4g}"]
-            for i, d in zip(near.indices[0], near.distances[0], strict=True)
-        ]
-        blocks.append(
-            Table(["nearest training case", "label", "distance"], rows, "Nearest in the space of final states")
-        )
-        with drawing(4.2, 2.2) as (figure, axes):
-            axes.plot(series[:, order[0]], color=COLOURS[0], label="this case", linewidth=1.6)
-            for place, i in enumerate(near.indices[0][:3]):
-                label = f"training {i}"
-                axes.plot(train.series[i][:, order[0]], color=COLOURS[place + 1], label=label, linewidth=0.8)
-            axes.set_xlabel("step")
-            axes.legend(fontsize=7)
-            picture = svg(figure, f"near-{k}")
-        caption = f"This case and the three nearest in channel {test.channels[order[0]]}."
-        blocks.append(Figure(picture, caption, caption))
-    return blocks
-
-
-def _gates(model: Model, series: NDArray[Any], k: int) -> Figure:
-    x = np.asarray(series, np.float64)
-    if model.scaling is not None:
-        x = model.scaling.apply(x).astype(np.float64)
-    one = activities(model, x[None])[-1][0]
-    names = list(one.values)
-    with drawing(4.2, 0.75 * len(names) + 0.5, len(names), 1, sharex=True) as (figure, axes):
-        for plot, name in zip(axes, names, strict=True):
-            values = one.values[name][0].T
-            gate = name in "ifozr" and name != "c"
-            largest = 1.0 if gate else float(np.abs(values).max()) or 1.0
-            limits = (
-                {"vmin": 0, "vmax": 1, "cmap": "cividis"}
-                if gate
-                else {"vmin": -largest, "vmax": largest, "cmap": DIVERGING}
-            )
-            plot.imshow(values, aspect="auto", interpolation="none", **limits)
-            plot.set_ylabel(name, rotation=0, ha="right")
-            plot.set_yticks([])
-        axes[-1].set_xlabel("step")
-        picture = svg(figure, f"gates-{k}")
-    caption = f"Gates and memory of {one.name} over time, one line for each unit (gates: bright is open)."
-    mean = {name: one.values[name][0].mean(axis=1) for name in names}
-    rows = [[t, *(f"{mean[name][t]:.3f}" for name in names)] for t in range(min(len(x), _WIDEST))]
-    return Figure(picture, caption, caption, Table(["step", *(f"mean {name}" for name in names)], rows))
-
-
-def _variables(model: Model) -> Table:
+def _variables(model: Model | Ensemble) -> Table:
     table = model.summary()
     rows = [[row.name, str(row.shape), f"{row.count:,}"] for row in table.rows]
     return Table(["variable", "shape", "numbers"], [*rows, ["total", "", f"{table.total:,}"]])

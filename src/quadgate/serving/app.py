@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from quadgate.errors import InputError, QuadgateError
+from quadgate.model import Ensemble, Model
 from quadgate.serving.batching import Batching
 from quadgate.serving.guard import Guard
 from quadgate.serving.inference import infer, model_metadata, server_metadata
@@ -20,11 +21,8 @@ from quadgate.serving.settings import Settings
 from quadgate.serving.watching import Watch
 from quadgate.streaming import SharedStreams
 
-if TYPE_CHECKING:
-    from quadgate.model import Model
 
-
-def make_app(model: Model, settings: Settings | None = None) -> FastAPI:
+def make_app(model: Model | Ensemble, settings: Settings | None = None) -> FastAPI:
     """Return the application of a model; its `state.stopping` is the event that ends every stream."""
     settings = settings or Settings()
     app = FastAPI(title="quadgate", docs_url=None, redoc_url=None, openapi_url=None)
@@ -60,7 +58,7 @@ def _add_health(app: FastAPI) -> None:
         return JSONResponse({"ready": not stopping}, 503 if stopping else 200)
 
 
-def _add_inference(app: FastAPI, model: Model, settings: Settings) -> None:
+def _add_inference(app: FastAPI, model: Model | Ensemble, settings: Settings) -> None:
     base = f"/v2/models/{settings.name}"
 
     @app.get(base)
@@ -93,9 +91,9 @@ def _add_inference(app: FastAPI, model: Model, settings: Settings) -> None:
         return Response(reply, media_type="application/octet-stream", headers=headers)
 
 
-def _add_streams(app: FastAPI, model: Model, settings: Settings) -> None:
+def _add_streams(app: FastAPI, model: Model | Ensemble, settings: Settings) -> None:
     base, measures = f"/v2/models/{settings.name}", app.state.measures
-    output = "outputs" if model.head is None else "probabilities"
+    output = "outputs" if model.classes is None else "probabilities"
     why_not, streams, batching = "", None, None
     try:
         streams = SharedStreams(model, settings.sessions, output)
@@ -139,8 +137,9 @@ def _add_streams(app: FastAPI, model: Model, settings: Settings) -> None:
     @app.websocket("/watch")
     async def watch(socket: WebSocket) -> None:
         await _accept(socket)
-        if why_not:
-            await socket.send_json({"error": why_not})
+        if why_not or isinstance(model, Ensemble):
+            more = f"an ensemble has no one network whose gates to draw; its stream is {base}/stream"
+            await socket.send_json({"error": why_not or more})
             await socket.close(1003)
             return
         await Watch(model, output).run(socket)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadgate import __version__
 from quadgate.errors import InputError
-
-if TYPE_CHECKING:
-    from quadgate.model import Model
+from quadgate.model import Ensemble, Model
 
 Array = NDArray[Any]
 TYPES = {"FP32": "<f4", "FP64": "<f8", "INT64": "<i8", "INT32": "<i4"}
@@ -23,20 +21,19 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "quadgate", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
-def model_metadata(model: Model, name: str) -> dict[str, Any]:
+def model_metadata(model: Model | Ensemble, name: str) -> dict[str, Any]:
     """Return what the model takes and gives."""
-    outputs: list[dict[str, Any]] = [
-        {"name": "outputs", "datatype": "FP32", "shape": [-1, -1, sum(one.width for one in model.cells[-1])]}
-    ]
-    if model.head is not None:
-        shape = [-1, model.classes]
-        heads = ({"name": one, "datatype": "FP32", "shape": shape} for one in ("probabilities", "logits"))
-        outputs = [*heads, *outputs]
+    shapes: dict[str, list[int]] = {}
+    if model.classes is not None:
+        shapes = {"probabilities": [-1, model.classes], "logits": [-1, model.classes]}
+    if isinstance(model, Model):
+        shapes["outputs"] = [-1, -1, sum(one.width for one in model.cells[-1])]
+    outputs = [{"name": one, "datatype": "FP32", "shape": shape} for one, shape in shapes.items()]
     inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, -1, model.inputs]}]
     return {"name": name, "versions": ["1"], "platform": "quadgate", "inputs": inputs, "outputs": outputs}
 
 
-def infer(model: Model, name: str, body: bytes, header_size: int | None) -> tuple[bytes, int | None]:
+def infer(model: Model | Ensemble, name: str, body: bytes, header_size: int | None) -> tuple[bytes, int | None]:
     """Answer an inference request. Returns the body and the length of its JSON where binary data follow it.
 
     Raises:
@@ -46,7 +43,7 @@ def infer(model: Model, name: str, body: bytes, header_size: int | None) -> tupl
     tensors = _inputs(request, b"" if header_size is None else body[header_size:])
     if "x" not in tensors:
         raise InputError(f"inputs: found {', '.join(tensors) or 'none'}, expected x, and lengths where cases differ")
-    wanted = request.get("outputs") or [{"name": "outputs" if model.head is None else "probabilities"}]
+    wanted = request.get("outputs") or [{"name": "outputs" if model.classes is None else "probabilities"}]
     if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
         raise InputError("outputs: expected a list of objects with a name")
     described, binary = [], b""

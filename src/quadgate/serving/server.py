@@ -15,12 +15,12 @@ from quadgate.serving.app import make_app
 from quadgate.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from quadgate.model import Model
+    from quadgate.model import Ensemble, Model
 
 GRACE = 10  # seconds in which streams take their states
 
 
-def serve(model: Model, settings: Settings, started: Callable[[str], None]) -> None:
+def serve(model: Model | Ensemble, settings: Settings, started: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; then every stream is handed its state before the server ends.
 
     Args:
@@ -34,7 +34,7 @@ def serve(model: Model, settings: Settings, started: Callable[[str], None]) -> N
     asyncio.run(_serve(model, settings, started))
 
 
-async def _serve(model: Model, settings: Settings, started: Callable[[str], None]) -> None:
+async def _serve(model: Model | Ensemble, settings: Settings, started: Callable[[str], None]) -> None:
     app = make_app(model, settings)
     config = uvicorn.Config(
         app,

@@ -13,29 +13,60 @@ from quadgate.cell import GRUParameters, LSTMParameters
 from quadgate.errors import InputError
 from quadgate.kernels import explain_choice
 from quadgate.kernels.choice import computed_in
-from quadgate.streaming.numpy_steps import NumpySteps
+from quadgate.streaming.numpy_steps import NumpySteps, StepByStep
 from quadgate.streaming.state import StreamState
 
 if TYPE_CHECKING:
-    from quadgate.model import Model
+    from quadgate.model import Ensemble, Model
 
 Array = NDArray[Any]
+
+_NEEDS_ALL = (
+    "so the answer after a step would need steps that have not come; expected forward layers alone: give whole series "
+    "to model.run, or train with --preset stream"
+)
 
 
 class Engine:
     """Packed weights and the state of N streams.
 
+    Attributes:
+        width: K, the numbers of an answer.
+        layers: the state: by layer, arrays `[N, ...]`.
+        carried: `[N, W]` float64, what the pooling has gathered.
+        steps: what reads samples: `step(x, out)` and `run(x, out)`, see `NumpySteps`.
+
     Raises:
         InputError: a layer reads backwards, the layers are not one chain, or `output` is not known.
     """
 
-    def __init__(self, model: Model, streams: int, output: str | None, many: bool) -> None:
+    def __init__(self, model: Model | Ensemble, streams: int, output: str | None, many: bool) -> None:
+        from quadgate.model import Ensemble
+
         if streams < 1:
             raise InputError(f"streams: found {streams}, expected at least 1")
+        check_streams(model)
         self.model, self._many = model, many
-        parameters = [_forward_only(layer, k) for k, layer in enumerate(model.layers)]
-        head, self._probabilities = model.head_for(output)
         self.streams, self.inputs = streams, model.inputs
+        if isinstance(model, Ensemble):
+            self._read_with_all(model, output)
+        else:
+            self._read_with_one(model, output)
+
+    def _read_with_all(self, ensemble: Ensemble, output: str | None) -> None:
+        from quadgate.streaming.together import Together
+
+        together = Together(ensemble, self.streams, ensemble.choose(output))
+        self.width, self.layers = int(ensemble.classes or 0), together.layers
+        self.carried = np.zeros((self.streams, 0))
+        self.steps: Any = NumpySteps(
+            self.streams, self.inputs, self.width, ensemble.scaling, self._many, together.answers
+        )
+
+    def _read_with_one(self, model: Model, output: str | None) -> None:
+        streams, many = self.streams, self._many
+        parameters = [layer[0] for layer in model.layers]
+        head, probabilities = model.head_for(output)
         self.width = parameters[-1].state_width if head is None else head.classes
         self.layers = [_zeros(one, streams) for one in parameters]
         self.carried = np.zeros((streams, 0 if head is None else head.carried_size))
@@ -44,19 +75,18 @@ class Engine:
             from quadgate.kernels.cpu import PackedGRU, PackedLSTM, _native
 
             packed = [PackedLSTM(one) if isinstance(one, LSTMParameters) else PackedGRU(one) for one in parameters]
-            self.steps: Any = _native.Stream(
+            self.steps = _native.Stream(
                 [(one.native, *arrays) for one, arrays in zip(packed, self.layers, strict=True)],
                 None if scaling is None else scaling.mean,
                 None if scaling is None else scaling.scale,
                 None if head is None else head.native,
                 self.carried if self.carried.size else None,
-                self._probabilities,
+                probabilities,
                 many,
             )
         else:
-            self.steps = NumpySteps(
-                parameters, self.layers, scaling, head, self.carried, self._probabilities, self.width, many
-            )
+            answers = StepByStep(parameters, self.layers, head, self.carried, probabilities).answers
+            self.steps = NumpySteps(streams, self.inputs, self.width, scaling, many, answers)
 
     def samples(self, x: Any, steps: bool) -> Array:
         """Return samples in the form that a step takes: dense, in float32 or float64, `[N where many, T of steps, C]`.
@@ -121,8 +151,14 @@ class Engine:
     @cached_property
     def digest(self) -> str:
         """Tell models apart: a digest of everything that decides an answer."""
+        from quadgate.model import Ensemble
+
         model = self.model
-        total = hashlib.sha256(repr((model.cells, model.head)).encode())
+        if isinstance(model, Ensemble):
+            described: Any = (model.patches, [(one.model.cells, one.model.head) for one in model.members])
+        else:
+            described = (model.cells, model.head)
+        total = hashlib.sha256(repr(described).encode())
         for name in model.variables:
             array = model.variables[name]
             total.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -132,14 +168,23 @@ class Engine:
         return total.hexdigest()[:32]
 
 
-def _forward_only(layer: tuple[LSTMParameters | GRUParameters, ...], k: int) -> LSTMParameters | GRUParameters:
-    if len(layer) > 1 or layer[0].reverse:
-        how = "in both directions" if len(layer) > 1 else "backwards"
-        raise InputError(
-            f"model: layer {k} reads {how}, so its answer needs the end of the series, which a stream has not; "
-            "expected forward layers alone: give whole series to model.run"
-        )
-    return layer[0]
+def check_streams(model: Model | Ensemble) -> None:
+    """Refuse a network whose answer after a step would need later ones: layers that read backwards, convolutions.
+
+    Raises:
+        InputError: names the layer, and says what to do.
+    """
+    from quadgate.model import Ensemble
+
+    if isinstance(model, Ensemble):
+        for number, member in enumerate(model.members):
+            if member.convolutions is not None:
+                ahead = sum(kernel.shape[0] // 2 for kernel in member.convolutions.kernels)
+                raise InputError(f"network {number}: its convolutions look {ahead} steps ahead, {_NEEDS_ALL}")
+    for cells in (model.recurrent if isinstance(model, Ensemble) else model).cells:
+        if len(cells) > 1 or cells[0].reverse:
+            how = "in both directions" if len(cells) > 1 else "backwards"
+            raise InputError(f"{cells[0].name}: reads {how}, {_NEEDS_ALL}")
 
 
 def _zeros(one: LSTMParameters | GRUParameters, streams: int) -> tuple[Array, ...]:

@@ -13,7 +13,7 @@ from quadgate.streaming.engine import Engine
 from quadgate.streaming.state import StreamState
 
 if TYPE_CHECKING:
-    from quadgate.model import Model
+    from quadgate.model import Ensemble, Model
 
 Array = NDArray[Any]
 
@@ -32,7 +32,7 @@ class SharedStreams:
     (1, 4, 2)
     """
 
-    def __init__(self, model: Model, streams: int, output: str | None = None) -> None:
+    def __init__(self, model: Model | Ensemble, streams: int, output: str | None = None) -> None:
         self._all = Engine(model, streams, output, many=True)
         self.width, self.inputs = self._all.width, self._all.inputs
         self._scaling = model.scaling

@@ -11,7 +11,7 @@ from quadgate.streaming.engine import Engine
 from quadgate.streaming.state import StreamState
 
 if TYPE_CHECKING:
-    from quadgate.model import Model
+    from quadgate.model import Ensemble, Model
 
 Array = NDArray[Any]
 
@@ -20,7 +20,8 @@ class Stream:
     """A series that never ends: each step takes one sample and gives the answer to all of them so far.
 
     The answer has the bits of `model.run` over the same samples, wherever the compiled kernels run. A step costs the
-    same for ever. One thread at a time may use a stream.
+    same for ever. One thread at a time may use a stream. Of an ensemble whose networks read patches, the samples of a
+    patch that is not full count as `run` counts them, filled up with zeros.
 
     Args:
         model: its layers read forward.
@@ -40,7 +41,7 @@ class Stream:
     True
     """
 
-    def __init__(self, model: Model, output: str | None = None) -> None:
+    def __init__(self, model: Model | Ensemble, output: str | None = None) -> None:
         self._engine = Engine(model, 1, output, many=False)
         self._steps = self._engine.steps
         self._shape = (self._engine.width,)
@@ -96,7 +97,7 @@ class Streams:
     >>> streams.reset([3, 5])
     """
 
-    def __init__(self, model: Model, streams: int, output: str | None = None) -> None:
+    def __init__(self, model: Model | Ensemble, streams: int, output: str | None = None) -> None:
         self._engine = Engine(model, streams, output, many=True)
         self._steps = self._engine.steps
         self._shape = (streams, self._engine.width)

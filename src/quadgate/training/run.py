@@ -19,8 +19,9 @@ from torch import nn
 
 from quadgate.data import Dataset, Sequences, fit_scaling, split
 from quadgate.errors import InputError, QuadgateError
+from quadgate.explain import TrainingCases
 from quadgate.formats import save
-from quadgate.model import Ensemble, Model, Patches, Scaling, save_ensemble
+from quadgate.model import Ensemble, Model, Patches, Scaling
 from quadgate.modules import LSTMFCN, SequenceClassifier
 from quadgate.modules.exchange import to_member, to_model
 from quadgate.training.checkpoint import Position
@@ -195,7 +196,7 @@ def train(
     def keep() -> Model | Ensemble:
         model = plan.model([*done, *doing], sequences)
         if folder is not None:
-            save_classifier(model, folder)
+            save(model, folder / MODEL)
         return model
 
     try:
@@ -226,10 +227,13 @@ def train(
         raise StoppedError(
             f"stopped after {len(history.epochs)} epochs; the best network so far is saved in {folder}"
         ) from None
+    model = keep()
+    if folder is not None:
+        TrainingCases.of(model, sequences).save(folder)
     return Run(
         folder=folder,
         settings=settings,
-        model=keep(),
+        model=model,
         history=history,
         search=first,
         reach_before=reach_before,
@@ -284,14 +288,6 @@ class _Plan:
             return to_model(modules[0], labels, sequences.channels, self.scaling, source)
         members = tuple(to_member(module.eval()) for module in modules)
         return Ensemble(members, self.patches, labels, sequences.channels, self.scaling, source)
-
-
-def save_classifier(model: Model | Ensemble, folder: Path) -> None:
-    """Write what was trained into a run folder, whole or not at all."""
-    if isinstance(model, Ensemble):
-        save_ensemble(model, folder / MODEL)
-    else:
-        save(model, folder / MODEL)
 
 
 def new_folder(home: Path, name: str) -> Path:
