@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from quadgate.data.dependencies import require
 from quadgate.data.sequences import Dataset
 from quadgate.data.ts import read_ts
+from quadgate.dependencies import require
 from quadgate.errors import InputError, suggest
 
 
@@ -23,7 +23,7 @@ def read_archive(name: str) -> Dataset:
     >>> read_archive("JapaneseVowels").train
     <Sequences: 270 cases x 7 to 26 steps x 12 channels, 9 classes>
     """
-    aeon = require("aeon", f"the data set {name!r} of the UEA/UCR archive")
+    aeon = require("aeon", f"the data set {name!r} of the UEA/UCR archive cannot be read")
     package = Path(aeon.__file__).parent / "datasets" / "data"
     downloads = Path(os.environ.get("AEON_DATA", Path.home() / "aeon_data"))
     found = {file.parent.name: file.parent for home in (downloads, package) for file in home.glob("*/*_TRAIN.ts")}

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quadgate.data.dependencies import require
 from quadgate.data.text import read_text
+from quadgate.dependencies import require
 from quadgate.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Delimited:
         Raises:
             MissingDependencyError: pandas is not installed.
         """
-        pandas = require("pandas", f"{self.path} (a table)")
+        pandas = require("pandas", f"{self.path} (a table) cannot be read")
         names = list(self.column_names)
         decimal = "," if self.delimiter == ";" and re.search(r"\d,\d", self.lines[0]) else "."
         table: pd.DataFrame = pandas.read_csv(

@@ -10,9 +10,9 @@ import numpy as np
 
 from quadgate.data.columns import KNOWN_NAMES, Columns
 from quadgate.data.delimited import Delimited, read_delimited
-from quadgate.data.dependencies import require
 from quadgate.data.sequences import Dataset
 from quadgate.data.table import from_long
+from quadgate.dependencies import require
 from quadgate.errors import FileFormatError, InputError, suggest
 
 _SUFFIXES = (".csv", ".tsv")
@@ -78,7 +78,7 @@ def _gather(
     groups: list[str] | None,
     told: str,
 ) -> Dataset:
-    pandas = require("pandas", f"{folder} (a folder of tables)")
+    pandas = require("pandas", f"{folder} (a folder of tables) cannot be read")
     forms = [read_delimited(file, KNOWN_NAMES) for file in files]
     named = next((form for form in forms if form.names is not None), forms[0])
     roles = given.find(named.column_names, str(named.path.relative_to(folder)))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from quadgate.data.arrays import Axes, unfold
 from quadgate.data.columns import KNOWN_NAMES, Columns
 from quadgate.data.delimited import read_delimited
-from quadgate.data.dependencies import require
 from quadgate.data.sequences import Dataset, Sequences
+from quadgate.dependencies import require
 from quadgate.errors import FileFormatError, InputError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def from_long(frame: pd.DataFrame, roles: Columns, cases: Array, source: str, la
     Raises:
         InputError: a column holds text, a case has two labels or the same time twice, or `Sequences` refuses it.
     """
-    pandas = require("pandas", f"{source} (a table)")
+    pandas = require("pandas", f"{source} (a table) cannot be read")
     codes, names = pandas.factorize(cases)
     if (codes < 0).any():
         raise InputError(f"{source}, row {int(np.argmax(codes < 0)) + 1}: found no case, expected its name or number")
@@ -123,8 +123,8 @@ def _load(path: Path, given: Columns) -> tuple[pd.DataFrame, Columns, str]:
         roles = given.find(form.column_names, path.name)
         text = {name for name in (roles.case, roles.label, roles.group) if name is not None}
         return form.frame(text), roles, f"{path.name}: {form.how}"
-    pandas = require("pandas", f"{path} (Parquet)")
-    arrow = require("pyarrow", f"{path} (Parquet)", extra="train,parquet")
+    pandas = require("pandas", f"{path} (Parquet) cannot be read")
+    arrow = require("pyarrow", f"{path} (Parquet) cannot be read", extra="train,parquet")
     try:
         frame = pandas.read_parquet(path)
     except OSError as error:
@@ -187,7 +187,7 @@ def _in_time(
     column: pd.Series[Any], codes: Array, order: Array, names: Array, time: str, source: str
 ) -> tuple[Array, str]:
     """Return the order of rows by case and then by time, and a line that tells it."""
-    pandas = require("pandas", f"{source} (a table)")
+    pandas = require("pandas", f"{source} (a table) cannot be read")
     try:
         times = column if column.dtype.kind in "iuf" else _as_dates(pandas, column)
     except ValueError as error:
@@ -226,7 +226,7 @@ def _rises(values: Array, bounds: Array) -> bool:
 
 def _numbers(frame: pd.DataFrame, columns: list[str], source: str) -> NDArray[np.float64]:
     """Return `[rows, columns]`; a missing value is NaN, and refused later by its case and step."""
-    pandas = require("pandas", f"{source} (a table)")
+    pandas = require("pandas", f"{source} (a table) cannot be read")
     chosen = frame[columns]
     for name in [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "biuf"]:
         numeric = pandas.to_numeric(chosen[name], errors="coerce")

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from quadgate.data.dependencies import require
 from quadgate.data.sequences import Sequences
 from quadgate.data.text import read_text
+from quadgate.dependencies import require
 from quadgate.errors import FileFormatError
 
 
@@ -23,7 +23,7 @@ def read_ts(path: Path) -> Sequences:
             quantity to predict in place of classes.
         InputError: it cannot be opened, or a value is missing.
     """
-    datasets = require("aeon.datasets", f"{path} (a .ts file)")
+    datasets = require("aeon.datasets", f"{path} (a .ts file) cannot be read")
     text, _ = read_text(path)
     header, mark, cases = text.partition("\n@data")
     if not mark or not cases.strip():

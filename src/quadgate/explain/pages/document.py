@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from quadgate.explain.pages.requirements import require
+from quadgate.dependencies import require
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def render(
     Raises:
         MissingDependencyError: Jinja2 is not installed.
     """
-    jinja2 = require("jinja2")
+    jinja2 = require("jinja2", "pages and pictures", "pictures")
     here = files("quadgate.explain.pages")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from quadgate.dependencies import require
 from quadgate.errors import InputError
-from quadgate.explain.pages.requirements import require
 
 # Okabe and Ito (2008): told apart by every kind of colour vision; the order gives neighbours different lightness.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#777777")
@@ -18,6 +18,7 @@ DIVERGING = "PuOr_r"
 GATE_COLOURS = {"i": "#0072B2", "j": "#E69F00", "f": "#009E73", "o": "#CC79A7", "z": "#009E73", "r": "#0072B2"}
 CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "SimHei")
 
+_NEEDED = ("pages and pictures", "pictures")
 _INK = "#010203"  # stands for the colour of the page's text
 
 
@@ -29,7 +30,7 @@ def figure_font(language: str) -> str:
     """
     if language != "zh":
         return "DejaVu Sans"
-    installed = {font.name for font in require("matplotlib.font_manager").fontManager.ttflist}
+    installed = {font.name for font in require("matplotlib.font_manager", *_NEEDED).fontManager.ttflist}
     for name in CHINESE:
         if name in installed:
             return name
@@ -47,7 +48,7 @@ def drawing(
 
     Yields the figure and the array of axes (or the one axis).
     """
-    matplotlib = require("matplotlib")
+    matplotlib = require("matplotlib", *_NEEDED)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

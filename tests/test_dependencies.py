@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from quadgate.data import read
-from quadgate.data.dependencies import require
+from quadgate.dependencies import require
 from quadgate.errors import MissingDependencyError
 
 
