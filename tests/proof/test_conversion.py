@@ -13,6 +13,7 @@ from networks import model_of, network
 from proof_layers import lstm_layer
 from quadgate.errors import InputError
 from quadgate.formats.registry import FORMATS, written
+from quadgate.model import Assumption
 from quadgate.proof import convert, ledger, verify
 
 NAMES = {
@@ -36,7 +37,8 @@ def _keras_on_torch():
 
 @pytest.mark.parametrize("shape", NETWORKS)
 @pytest.mark.parametrize(("first", "second"), list(product(TARGETS, TARGETS)))
-def test_every_pair_of_formats_is_converted_and_proved(first, second, shape, tmp_path):
+def test_every_pair_of_formats_is_converted_and_proved(first, second, shape, tmp_path, monkeypatch):
+    monkeypatch.setattr("quadgate.proof.conversion.run_framework", lambda *_: None)  # as test_frameworks.py does, once
     model = network(len(shape), **NETWORKS[shape])
     one, other = tmp_path / NAMES[first], tmp_path / "there" / NAMES[second]
     quadgate.save(model, one, to=first)
@@ -176,6 +178,35 @@ def test_heads_are_compared():
     a = network(0)
     other = dict(a.variables) | {"out/biases": a.variables["out/biases"] + 1}
     assert verify(a, replace(a, variables=other)).verdict == "not proved"
+
+
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_heads_are_run_with_their_pooling(pool):
+    a, b = network(0, pool=pool), network(0)
+    assert verify(a, a).verdict == "proved"
+    proof = verify(a, b)
+    assert proof.verdict == "not proved"
+    assert proof.head.largest > 0.01
+    silent = replace(b, assumptions=(Assumption("pool", "last", "the file does not hold it"),))
+    assert verify(a, silent).verdict == "proved"
+
+
+def test_heads_of_other_sizes_differ():
+    assert verify(network(0), network(0, classes=3)).head.largest == np.inf
+
+
+@pytest.mark.parametrize("to", ["tf1", "torch", "keras", "onnx"])
+def test_a_forget_bias_of_its_own_in_each_layer(to, tmp_path):
+    layers = [replace(lstm_layer(k, 4, 4), b_h=None, forget_bias=float(k)) for k in range(3)]
+    model = model_of(*[(layer,) for layer in layers], layout="tf1.BasicLSTMCell")
+    cells = tuple((replace(cell, forget_bias=float(k)),) for k, (cell,) in enumerate(model.cells))
+    model = replace(model, network=None, cells=cells)
+    quadgate.save(model, tmp_path / "run")
+    proof = convert(tmp_path / "run", tmp_path / NAMES[to], to)
+    assert proof.verdict == "proved", str(proof)
+    if to == "tf1":
+        assert "forget_bias=0.0" in proof.code
+        assert "forget_bias=2.0" in proof.code
 
 
 def test_nan_proves_nothing():

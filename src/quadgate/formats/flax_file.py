@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from quadgate.errors import FileFormatError, InputError, MissingDependencyError
-from quadgate.layouts import LAYOUTS, Settings, encode
-from quadgate.model import Model, write_atomically
+from quadgate.errors import FileFormatError, MissingDependencyError
+from quadgate.layouts import LAYOUTS, Settings
+from quadgate.model import Model
 from quadgate.model.build import Dense, Found, build
 from quadgate.model.variables import Array
 
@@ -130,51 +130,3 @@ def _array(code: int, data: bytes) -> Any:
     if dtype.kind not in "biufc" or prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"found {len(raw)} bytes for an array of shape {shape} and dtype {kind}")
     return np.frombuffer(raw, dtype).reshape(shape)
-
-
-def write_model(model: Model, path: Path) -> None:
-    """Write the layers and the head as Flax linen parameters: `params/lstm_0/cell/...`, `params/out/{kernel,bias}`.
-
-    The names are those of `nn.RNN(nn.LSTMCell(H), name="lstm_0")`; of a backward layer `lstm_0_reverse`.
-
-    Raises:
-        InputError: a layer has what Flax's cell has not, or the model a scaling or a pooling that no parameter holds.
-        MissingDependencyError: the package msgpack is not installed.
-    """
-    if model.scaling is not None or (model.head is not None and model.head.pool != "last"):
-        raise InputError(f"{path}: Flax parameters hold no scaling and no pooling; write the model to quadgate or onnx")
-    tree: dict[str, Any] = {}
-    for k, layer in enumerate(model.layers):
-        for one in layer:
-            gru = not hasattr(one, "forget_bias")
-            row = "flax.linen.GRUCell" if gru else "flax.linen.LSTMCell"
-            scope = f"{'gru' if gru else 'lstm'}_{k}{'_reverse' if one.reverse else ''}"
-            for name, array in encode(one, row).tensors.items():
-                tree[f"params/{scope}/cell/{name}"] = array
-    if model.head is not None:
-        weights = model.variables[model.head.weights]
-        tree["params/out/kernel"] = weights.T if model.head.transposed else weights
-        if model.head.biases is not None:
-            tree["params/out/bias"] = model.variables[model.head.biases]
-    with write_atomically(path) as beside:
-        if path.suffix == ".npz":
-            with beside.open("wb") as file:
-                np.savez(file, **tree)
-        else:
-            beside.write_bytes(_packed(path, tree))
-
-
-def _packed(path: Path, tree: dict[str, Array]) -> bytes:
-    try:
-        import msgpack
-    except ImportError:
-        raise MissingDependencyError(f"{path}: Flax files need msgpack: pip install 'quadgate[flax]'") from None
-    nested: dict[str, Any] = {}
-    for name, array in tree.items():
-        *scopes, leaf = name.split("/")
-        place = nested
-        for scope in scopes:
-            place = place.setdefault(scope, {})
-        place[leaf] = msgpack.ExtType(ARRAY, msgpack.packb((array.shape, array.dtype.name, array.tobytes())))
-    packed: bytes = msgpack.packb(nested)
-    return packed

@@ -101,7 +101,7 @@ FORMATS = (
         (".pt", ".pth"),
     ),
     Format("", "a pickled dictionary of NumPy arrays", known.pickle, "numpy_pickle"),
-    Format("flax", "parameters of Flax or Haiku", known.flax, "flax_file", "flax_file", (".msgpack", ".npz")),
+    Format("flax", "parameters of Flax or Haiku", known.flax, "flax_file", "flax_writer", (".msgpack", ".npz")),
     Format("tflite", "a TensorFlow Lite model", known.tflite, "tflite_file"),
     Format("onnx", "an ONNX model", known.onnx, "onnx_file", "onnx_file", (".onnx",)),
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-
 from quadgate.formats import load_network
 from quadgate.layouts import Settings
-from quadgate.model import Head, Model
+from quadgate.model import Model
+from quadgate.proof.head import compare_heads
 from quadgate.proof.matching import match
 from quadgate.proof.proof import LayerProof, Proof, decides
 from quadgate.proof.trial import LENGTHS, STEPS, compare
@@ -34,6 +33,7 @@ def verify(a: Model | str | Path, b: Model | str | Path, **settings: Unpack[Sett
     Raises:
         InputError: a file cannot be read.
 
+    >>> import numpy as np
     >>> from quadgate.model import Network
     >>> network = Network(inputs=3, units=2, classes=None)
     >>> numbers = np.random.default_rng(0)
@@ -57,10 +57,8 @@ def compared(a: Model, b: Model) -> Proof:
     alone = [("A", cells_a[k]) for k in found.only_a] + [("B", cells_b[k]) for k in found.only_b]
     faults = [f"{side} alone has {cell.name}, C={cell.inputs}, H={cell.units}" for side, cell in alone]
     remarks = []
-    head = None
-    if a.head is not None and b.head is not None:
-        head = _heads_differ(a, a.head, b, b.head)
-    elif a.head is not None or b.head is not None:
+    head = compare_heads(a, b)
+    if head is None and (a.head is not None or b.head is not None):
         remarks.append(f"the head, which {'A' if a.head is not None else 'B'} alone has")
     if (a.scaling is None) != (b.scaling is None):
         remarks.append(f"the scaling of the channels, which {'A' if a.scaling is not None else 'B'} alone has")
@@ -83,15 +81,3 @@ def _loaded(model: Model | str | Path, settings: Settings) -> Model:
     open_here = {one.setting for one in load_network(model).assumptions} if settings else set()
     chosen = {name: value for name, value in settings.items() if name in open_here}
     return load_network(model, **chosen)  # type: ignore[arg-type]
-
-
-def _heads_differ(a: Model, head_a: Head, b: Model, head_b: Head) -> float:
-    """Return the largest difference of the numbers of two heads; infinite where their sizes differ."""
-    arrays = []
-    for model, head in ((a, head_a), (b, head_b)):
-        weights = np.asarray(model.variables[head.weights], np.float64)
-        biases = np.zeros(head.classes) if head.biases is None else model.variables[head.biases]
-        arrays.append(np.concatenate([weights.T if head.transposed else weights, biases[None]]))
-    if arrays[0].shape != arrays[1].shape:
-        return float("inf")
-    return float(np.abs(arrays[0] - arrays[1]).max())

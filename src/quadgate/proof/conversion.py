@@ -13,11 +13,11 @@ from quadgate.errors import InputError
 from quadgate.formats import load_network
 from quadgate.formats.registry import Format, to_write
 from quadgate.layouts import Settings
-from quadgate.model import Model
+from quadgate.model import Cell, Model
 from quadgate.proof.agreement import compared
 from quadgate.proof.frameworks import run_framework
 from quadgate.proof.like import arranged_like
-from quadgate.proof.proof import Proof, Use, decides
+from quadgate.proof.proof import Proof, Use
 from quadgate.proof.recorded import settle_by_recording
 
 
@@ -104,17 +104,24 @@ def _target(dst: Path, to: str | None, like: str | Path | None) -> Format:
 
 
 def _read_back(path: Path, model: Model) -> Model:
-    """Load what was written; what such a file cannot say is what was written into it."""
+    """Load what was written; what such a file cannot say is what was written into it, layer by layer."""
     found = load_network(path)
-    open_here = {one.setting for one in found.assumptions if decides(one)}
-    cells = [cell for layer in model.cells for cell in layer]
-    settings: dict[str, Any] = {}
-    for setting in open_here:
-        values = list(dict.fromkeys(getattr(cell, setting) for cell in cells))
-        if len(values) == 1:
-            settings[setting] = values[0]
-    back = load_network(path, **settings) if settings else found
-    return replace(back, assumptions=tuple(one for one in back.assumptions if decides(one)))
+    if [len(layer) for layer in found.cells] != [len(layer) for layer in model.cells]:
+        return found
+    open_here = {one.setting for one in found.assumptions}
+    cells = tuple(
+        tuple(_told(there, here, open_here) for there, here in zip(*pair, strict=True))
+        for pair in zip(found.cells, model.cells, strict=True)
+    )
+    head = found.head
+    if head is not None and model.head is not None and "pool" in open_here and model.head.query is None:
+        head = replace(head, pool=model.head.pool)
+    return replace(found, network=None, cells=cells, head=head, assumptions=())
+
+
+def _told(there: Cell, here: Cell, settings: set[str]) -> Cell:
+    chosen: dict[str, Any] = {name: getattr(here, name) for name in settings if name in here.settings}
+    return replace(there, **chosen)
 
 
 def _with_framework(proof: Proof, target: Format, model: Model, written: Path, dst: Path) -> Proof:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from quadgate.cell import GRUParameters, gru, lstm
 from quadgate.model import Model
+from quadgate.proof.head import drawn, head_numbers, run_head
 from quadgate.proof.proof import FrameworkRun
 from quadgate.proof.trial import Difference, Parameters, Trial, difference
 
@@ -76,6 +77,11 @@ def _run_torch(model: Model, state_dict: dict[str, Any]) -> Difference:
         flat = np.concatenate([end.ravel() for end in ends])
         expected = np.concatenate([np.stack(each).ravel() for each in zip(*final, strict=True)])
         found = _larger(found, difference((wanted, expected), (outputs.numpy(), flat)))
+    if model.head is not None:
+        dense = torch.nn.Linear(model.head.features, model.head.classes, bias=model.head.biases is not None)
+        dense.load_state_dict({name: state_dict[f"head.{name}"] for name, _ in dense.named_parameters()})
+        with torch.no_grad():
+            found = _larger(found, _dense(model, lambda features: dense(torch.from_numpy(features)).numpy()))
     return found
 
 
@@ -100,22 +106,10 @@ def _keras(model: Model, path: Path) -> tuple[str, Difference]:
             shown = outputs[:, ::-1] if one.reverse else outputs
             expected = np.concatenate(final[0], axis=1)
             found = _larger(found, difference((wanted, expected), (shown, np.concatenate(ends, axis=1))))
+    if model.head is not None:
+        dense = net.layers[-1]
+        found = _larger(found, _dense(model, lambda features: keras.ops.convert_to_numpy(dense(features))))
     return f"Keras {keras.__version__} on {keras.backend.backend()}", found
-
-
-def _tensorflow(model: Model, path: Path) -> tuple[str, Difference]:
-    """TensorFlow 2 has no cells of version 1 any more, but reads their checkpoints: every number must be the same."""
-    import tensorflow as tf
-
-    from quadgate.formats.tensorflow_checkpoint.writer import arranged
-
-    reader = tf.train.load_checkpoint(str(path.with_suffix("") if path.suffix == ".index" else path))
-    names = set(reader.get_variable_to_shape_map())
-    tensors, _ = arranged(model)
-    if names != set(tensors):
-        return f"TensorFlow {tf.__version__}", Difference(np.inf, np.inf)
-    largest = max(float(np.abs(reader.get_tensor(name) - array).max()) for name, array in tensors.items())
-    return f"TensorFlow {tf.__version__}", Difference(largest, 0.0)
 
 
 def _onnx(model: Model, path: Path) -> tuple[str, Difference]:
@@ -123,8 +117,9 @@ def _onnx(model: Model, path: Path) -> tuple[str, Difference]:
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     x, states = _trial(model.layers)
-    wanted, _ = _reference(model.layers, x, states)
-    given: dict[str, Array] = {"x": x, "lengths": np.full(len(x), x.shape[1], np.int64)}
+    wanted, ends = _reference(model.layers, x, states)
+    lengths = np.full(len(x), x.shape[1], np.int64)
+    given: dict[str, Array] = {"x": x, "lengths": lengths}
     places = [(k, one.reverse) for k, layer in enumerate(model.layers) for one in layer]
     for (k, reverse), state in zip(places, _float32(states), strict=True):
         names = [f"{letter}_{k}{'_reverse' if reverse else ''}" for letter in "hc"[: len(state)]]
@@ -132,7 +127,80 @@ def _onnx(model: Model, path: Path) -> tuple[str, Difference]:
     if model.scaling is not None:
         given["x"] = (x * model.scaling.scale + model.scaling.mean).astype(np.float32)
     (outputs,) = session.run(["outputs"], given)
-    return f"ONNX Runtime {onnxruntime.__version__}", difference((wanted, wanted), (outputs, outputs))
+    found = difference((wanted, wanted), (outputs, outputs))
+    if model.head is not None:
+        last = np.concatenate([end[0] for end in ends[-len(model.layers[-1]) :]], axis=1)
+        logits = run_head(model, wanted, last, lengths)
+        (shown,) = session.run(["logits"], given)
+        found = _larger(found, difference((logits, logits), (shown, shown)))
+    return f"ONNX Runtime {onnxruntime.__version__}", found
+
+
+def _tensorflow(model: Model, path: Path) -> tuple[str, Difference]:
+    from quadgate.proof.tensorflow_run import computes, numbers, run_cell
+
+    name, read, found = numbers(model, path)
+    if not found.within(0.0):
+        return name, found
+    for k, layer in enumerate(model.layers):
+        for direction, one in enumerate(layer):
+            if not computes(model.cells[k][direction]):
+                name += f", which only read {model.cells[k][direction].name}"
+                continue
+            x, states = _trial([(one,)])
+            wanted, final = _reference([(one,)], x, states)
+            outputs, ends = run_cell(model, k, direction, read, x[:, ::-1] if one.reverse else x, _float32(states)[0])
+            shown = (outputs[:, ::-1] if one.reverse else outputs, np.concatenate(ends, axis=1))
+            found = _larger(found, difference((wanted, np.concatenate(final[0], axis=1)), shown))
+    if model.head is not None:
+        import tensorflow as tf
+
+        biases = 0.0 if model.head.biases is None else read("out/biases")
+        found = _larger(
+            found, _dense(model, lambda features: (tf.matmul(features, read("out/weights")) + biases).numpy())
+        )
+    return name, found
+
+
+def _flax(model: Model, path: Path) -> tuple[str, Difference]:
+    import flax
+    import flax.linen as nn
+    import jax.numpy as jnp
+    from flax.traverse_util import unflatten_dict
+
+    from quadgate.formats.flax_writer import FUNCTIONS, scope_of
+
+    own = {"linear": lambda z: z, "hard_sigmoid": lambda z: jnp.clip(0.2 * z + 0.5, 0, 1)}
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            params = unflatten_dict({name: file[name] for name in file.files}, sep="/")["params"]
+    else:
+        params = flax.serialization.msgpack_restore(path.read_bytes())["params"]
+    found = Difference(0.0, 0.0)
+    for k, layer in enumerate(model.layers):
+        for one, cell in zip(layer, model.cells[k], strict=True):
+            x, states = _trial([(one,)])
+            wanted, final = _reference([(one,)], x, states)
+            (given,) = _float32(states)
+            gate, candidate = (
+                own.get(name) or getattr(nn, FUNCTIONS[name].removeprefix("nn."))
+                for name in (cell.activations.gate, cell.activations.cell)
+            )
+            kind = nn.GRUCell if cell.kind == "gru" else nn.LSTMCell
+            held = kind(cell.units, gate_fn=gate, activation_fn=candidate)
+            rnn = nn.RNN(held, reverse=one.reverse, keep_order=True, return_carry=True)
+            start = given[0] if len(given) == 1 else given[::-1]
+            end, outputs = rnn.apply({"params": params[scope_of(k, cell.kind, one.reverse)]}, x, initial_carry=start)
+            ends = [np.asarray(part) for part in (end if isinstance(end, tuple) else (end,))][::-1]
+            expected = np.concatenate(final[0], axis=1)
+            shown = (np.asarray(outputs), np.concatenate(ends, axis=1))
+            found = _larger(found, difference((wanted, expected), shown))
+    if model.head is not None:
+        dense = nn.Dense(model.head.classes, use_bias=model.head.biases is not None)
+        found = _larger(
+            found, _dense(model, lambda features: np.asarray(dense.apply({"params": params["out"]}, features)))
+        )
+    return f"Flax {flax.__version__}", found
 
 
 _RUNS: dict[str, tuple[tuple[str, ...], Callable[[Model, Path], tuple[str, Difference]]]] = {
@@ -141,6 +209,7 @@ _RUNS: dict[str, tuple[tuple[str, ...], Callable[[Model, Path], tuple[str, Diffe
     "keras": (("keras",), _keras),
     "tf1": (("tensorflow",), _tensorflow),
     "onnx": (("onnxruntime",), _onnx),
+    "flax": (("flax",), _flax),
 }
 
 
@@ -172,6 +241,17 @@ def _reference(layers: Sequence[Sequence[Parameters]], x: Array, states: States)
             directions.append(outputs)
         values = np.concatenate(directions, axis=2)
     return values, final
+
+
+def _dense(model: Model, run: Callable[[Array], Array]) -> Difference:
+    """Run the dense layer of the framework, and ours, on features that were drawn."""
+    assert model.head is not None  # noqa: S101
+    _, features, _ = drawn(model.head.features)
+    features = features.astype(np.float32)
+    weights, biases = head_numbers(model, model.head)
+    wanted = features.astype(np.float64) @ weights + biases
+    shown = run(features)
+    return difference((wanted, wanted), (shown, shown))
 
 
 def _float32(states: States) -> States:

@@ -7,7 +7,7 @@ from typing import Any
 
 from quadgate.layouts import Settings
 from quadgate.model import Assumption
-from quadgate.proof.trial import TOLERANCE, Difference
+from quadgate.proof.trial import Difference
 
 FLOAT32 = 2e-5  # a framework runs in float32, its own order of sums; relative to the numbers where they are above 1
 
@@ -56,7 +56,7 @@ class Proof:
         a, b: where the two models came from.
         trial: what the layers were run on.
         layers: the pairs of corresponding layers.
-        head: the largest difference of the dense heads' numbers; None where not both have one.
+        head: how far the logits of the dense heads differ; None where not both have one.
         faults: everything else that keeps it from being a proof, a sentence each: layers without a partner.
         assumptions: what was taken for granted and no option or recording settled.
         settled: what a recording settled, a sentence each.
@@ -71,7 +71,7 @@ class Proof:
     b: str
     trial: str
     layers: tuple[LayerProof, ...]
-    head: float | None = None
+    head: Difference | None = None
     faults: tuple[str, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     settled: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Proof:
     @property
     def holds(self) -> bool:
         """Whether everything that was compared agrees, be it given assumptions."""
-        heads = self.head is None or self.head <= TOLERANCE
+        heads = self.head is None or self.head.within()
         parts = [*(layer.holds for layer in self.layers), *(run.holds for run in self.frameworks)]
         return bool(self.layers) and heads and all(parts) and not self.faults
 
@@ -124,7 +124,7 @@ class Proof:
                 }
                 for layer in self.layers
             ],
-            "head": None if self.head is None else _number(self.head),
+            "head": None if self.head is None else _number(self.head.largest),
             "faults": self.faults,
             "assumptions": [{"setting": one.setting, "value": one.value, "text": str(one)} for one in self.assumptions],
             "settled": self.settled,
@@ -146,7 +146,7 @@ class Proof:
             lines.append(f"{layer.a:<{width}}  {layer.b}  outputs differ by {d.outputs:.1e}, state by {d.state:.1e}")
             lines += [f"  {layer.why}"] if layer.why else []
         if self.head is not None:
-            lines.append(f"head: the numbers differ by {self.head:.1e}")
+            lines.append(f"head: logits differ by {self.head.largest:.1e}")
         lines += [f"{run.framework}: differs by {run.difference.largest:.1e} (float32)" for run in self.frameworks]
         lines.append(f"trial: {self.trial}")
         for title, told in (
