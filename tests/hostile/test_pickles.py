@@ -185,3 +185,53 @@ def test_names_that_would_command_the_terminal(tmp_path, name):
     torch.save({f"{name}.{role}": torch.ones(shape) for role, shape in shapes.items()}, tmp_path / "a.pt")
     text = refused(tmp_path / "a.pt")
     assert text.isprintable()
+
+
+DOUBLED = b"K\x01\x85" + b"2\x86" * 60  # a tuple of itself twice, sixty times over: printing it would take years
+LONG = b"\x8b" + struct.pack("<i", 3000) + b"\x01" * 3000  # a number of more digits than Python prints
+
+
+def in_archive(path: Path, program: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {"data.pkl": b"\x80\x02" + program + b".", "data/0": bytes(64)}.items():
+            archive.writestr(f"a/{name}", content)
+    return path
+
+
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu%stQ"
+
+
+@pytest.mark.parametrize("thing", [DOUBLED, LONG], ids=["doubled", "long"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        b"%sQ",
+        b"(X\x07\x00\x00\x00storageK\x01%sK\x01K\x01tQ",
+        STORAGE,
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE % b"K\x10" + b"K\x00%s\x85K\x01\x85tR",
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE % b"K\x10" + b"K\x00K\x01\x85%s\x85tR",
+        b"ctorch\ndevice\n%s\x85R",
+        b"}%sK\x01s",
+        b"}c__main__\nA\n)\x81%sbK\x01s",
+        b"c_codecs\nencode\n(X\x01\x00\x00\x00a%stR",
+    ],
+    ids=["persistent id", "class", "count", "shape", "stride", "device", "key", "key of a class", "encoding"],
+)
+def test_what_cannot_be_printed_is_refused_in_few_words(tmp_path, thing, around):
+    path = in_archive(tmp_path / "a.pt", around.replace(b"%s", thing))
+    assert len(refused(path)) < 600
+
+
+@pytest.mark.parametrize("thing", [DOUBLED, LONG], ids=["doubled", "long"])
+@pytest.mark.parametrize("change", ["shape", "dtype", "class"])
+def test_arrays_that_cannot_be_printed_are_refused_in_few_words(tmp_path, thing, change):
+    parts = {"shape": thing + b"\x85", "dtype": b"X\x02\x00\x00\x00f4", "class": b"cnumpy\nndarray\n"}
+    parts[change] = thing + (b"\x85" if change == "shape" else b"")
+    whole = (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(%(class)sK\x00\x85X\x01\x00\x00\x00btR"
+        b"(K\x01%(shape)scnumpy\ndtype\n(%(dtype)sK\x00K\x01tR\x89C\x04abcdtb."
+    )
+    for name, part in parts.items():
+        whole = whole.replace(b"%%(%s)s" % name.encode(), part)
+    (tmp_path / "a.pkl").write_bytes(whole)
+    assert len(refused(tmp_path / "a.pkl")) < 600

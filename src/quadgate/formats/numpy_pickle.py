@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadgate.errors import FileFormatError
-from quadgate.formats.pickles import Global, load
+from quadgate.formats.pickles import Global, load, shown
 from quadgate.formats.torch_names import build_named
 from quadgate.layouts import Settings
 from quadgate.model import Model, Variables
@@ -61,7 +61,7 @@ class _Dtype:
     def __init__(self, name: Any, *_: Any) -> None:
         self.dtype = np.dtype(name) if isinstance(name, str) and len(name) < 8 else np.dtype(object)
         if self.dtype.char not in _KINDS:
-            raise ValueError(f"an array of dtype {name!r}, expected numbers")
+            raise ValueError(f"an array of dtype {shown(name)}, expected numbers")
 
     def set_state(self, state: Any) -> None:
         if state[1] in ("<", ">"):
@@ -73,7 +73,7 @@ class _Unfinished:
 
     def __init__(self, kind: Any, *_: Any) -> None:
         if kind != _NDARRAY:
-            raise ValueError(f"an array of class {kind}, expected {_NDARRAY}")
+            raise ValueError(f"an array of class {shown(kind)}, expected {_NDARRAY}")
         self.state: tuple[Any, ...] = ()
 
     def set_state(self, state: Any) -> None:
@@ -85,10 +85,10 @@ class _Unfinished:
                 content = data.encode("latin1") if isinstance(data, str) else data
             case _:
                 raise FileFormatError(f"{path}: array {name!r} has no shape, dtype and bytes")
-        if not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise FileFormatError(f"{path}: array {name!r} has shape {shape}")
+        if not all(isinstance(size, int) and 0 <= size < 2**63 for size in shape):
+            raise FileFormatError(f"{path}: array {name!r} has shape {shown(shape)}")
         if math.prod(shape) * kind.dtype.itemsize != len(content):
-            found = f"{len(content)} bytes for shape {shape} of {kind.dtype}"
+            found = f"{len(content)} bytes for shape {shown(shape)} of {kind.dtype}"
             raise FileFormatError(f"{path}: array {name!r} has {found}, expected as many as the shape needs")
         return np.frombuffer(content, kind.dtype).reshape(shape, order="F" if fortran else "C")
 

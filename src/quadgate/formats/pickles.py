@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import pickletools
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
@@ -29,7 +30,7 @@ class Global:
         return f"{self.module}.{self.name}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Inert:
     """An instance of a class that is not known: its arguments and its state, and no behaviour."""
 
@@ -38,6 +39,9 @@ class Inert:
     state: Any = None
     items: list[Any] = field(default_factory=list)
     entries: dict[Any, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<{self.of}>"
 
 
 Constructors = Mapping[Global, Callable[..., Any]]
@@ -60,6 +64,8 @@ _VALUES = {
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 _MARK = object()
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
 
 
 def load(
@@ -104,6 +110,20 @@ def load(
             f"{file}: the pickle asks near byte {position} to {error}, which is never done for a file; "
             "save the weights alone (a state dict or safetensors)"
         ) from None
+
+
+def shown(value: Any) -> str:
+    """Return what a pickle holds as a few words, however deep it is nested in itself and however long a number is.
+
+    >>> shown((1, "a" * 100, (2, (3, (4,)))))
+    "(1, 'aaaaaaaaaaaa...aaaaaaaaaaaaa', (2, (...)))"
+    >>> shown(10**5000)
+    'a number of thousands of digits'
+    """
+    try:
+        return _SHORT.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 class _Bounded:
@@ -309,7 +329,10 @@ def _expect(value: Any, kind: type) -> Any:
 def _key(value: Any) -> Any:
     """Let only plain keys through: hashing a tuple of tuples of tuples would take for ever."""
     plain = (str, int, float, bytes, type(None), Global, Inert)
-    if isinstance(value, plain) or (isinstance(value, tuple) and all(isinstance(item, plain) for item in value)):
+    items = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(item, int) and abs(item) >= 1 << 64 for item in items):
+        raise ValueError("found a key of more than 64 bits")
+    if all(isinstance(item, plain) for item in items):
         return value
     raise TypeError(f"found a {type(value).__name__} as a key, expected a plain value")
 
@@ -321,5 +344,5 @@ def _pairs(pairs: Any) -> list[tuple[Any, Any]]:
 def _encode(text: Any, encoding: Any) -> bytes:
     """Python 3 writes bytes in protocol 2 as `_codecs.encode(text, "latin1")`."""
     if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"found encoding {encoding!r}, expected 'latin1'")
+        raise ValueError(f"found encoding {shown(encoding)}, expected 'latin1'")
     return bytes(_expect(text, str).encode("latin1"))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadgate.errors import FileFormatError
-from quadgate.formats.pickles import Global, Inert, load
+from quadgate.formats.pickles import Global, Inert, load, shown
 from quadgate.formats.torch_names import build_named
 from quadgate.layouts import Settings
 from quadgate.model import Model, Stored, Variables
@@ -164,8 +164,8 @@ def _read_legacy(path: Path) -> Any:
         content = load(stream, str(path), _constructors(path), storage)
         keys = load(stream, str(path), {})
         for key in keys if isinstance(keys, list) else []:
-            if key not in storages:
-                raise FileFormatError(f"{path}: storage {key!r} is listed and not used")
+            if not isinstance(key, str) or key not in storages:
+                raise FileFormatError(f"{path}: storage {shown(key)} is listed and not used")
             count = int.from_bytes(stream.read(8), "little", signed=True)
             storages[key].map(path, stream.tell(), size, count, key)
             stream.seek(storages[key].end)
@@ -194,18 +194,22 @@ class _Deferred:
 def _storage_identity(path: Path, identity: Any) -> tuple[str, str, int]:
     """The class name, key and length of `('storage', class, key, device, length[, view])`."""
     if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
-        raise FileFormatError(f"{path}: found persistent id {str(identity)[:60]!r}, expected a storage")
+        raise FileFormatError(f"{path}: found persistent id {shown(identity)}, expected a storage")
     kind, key, count = identity[1], identity[2], identity[4]
+    if not isinstance(kind, Global) or not isinstance(key, str) or not _is_size(count):
+        raise FileFormatError(f"{path}: found storage {shown(identity)}, expected class, key, device and length")
     if len(identity) > 5 and identity[5] is not None:
         raise FileFormatError(f"{path}: storage {key!r} is a view of another, as torch wrote before 0.4; save it again")
-    if not isinstance(kind, Global) or not isinstance(key, str) or not isinstance(count, int):
-        raise FileFormatError(f"{path}: found storage {str(identity)[:60]!r}, expected class, key, device and length")
     return kind.name, key, count
+
+
+def _is_size(number: Any) -> bool:
+    return isinstance(number, int) and 0 <= number < 2**63
 
 
 def _class(path: Path, of: Any) -> Global:
     if not isinstance(of, Global):
-        raise FileFormatError(f"{path}: found {str(of)[:60]!r}, expected the class of a module")
+        raise FileFormatError(f"{path}: found {shown(of)}, expected the class of a module")
     return of
 
 
@@ -239,7 +243,7 @@ def _constructors(path: Path) -> dict[Global, Callable[..., Any]]:
         Global("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
         Global("torch.nn.parameter", "Parameter"): lambda data, *_: data,
         Global("torch", "Size"): lambda sizes: tuple(sizes),
-        Global("torch", "device"): lambda *device: ":".join(map(str, device)),
+        Global("torch", "device"): lambda *device: ":".join(map(shown, device)),
         **{
             Global("torch.jit._pickle", f"build_{kind}list"): lambda items: list(items)
             for kind in ("int", "double", "bool", "tensor")
@@ -262,12 +266,9 @@ class _Tensor:
         if not isinstance(storage, np.ndarray):
             raise FileFormatError(f"{self.file}: tensor {name!r} has no storage")
         numbers = (self.offset, *self.shape, *self.strides)
-        if (
-            len(self.shape) != len(self.strides)
-            or len(self.shape) > _MAX_DIMENSIONS
-            or not all(isinstance(n, int) and 0 <= n < 2**63 for n in numbers)
-        ):
-            raise FileFormatError(f"{self.file}: tensor {name!r} has shape {self.shape} and strides {self.strides}")
+        if len(self.shape) != len(self.strides) or len(self.shape) > _MAX_DIMENSIONS or not all(map(_is_size, numbers)):
+            found = f"shape {shown(self.shape)} and strides {shown(self.strides)}"
+            raise FileFormatError(f"{self.file}: tensor {name!r} has {found}")
         last = self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True))
         if 0 in self.shape:
             return _plain(storage[:0].reshape(self.shape))
