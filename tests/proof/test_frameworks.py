@@ -1,6 +1,7 @@
 """The frameworks run what was written for them, and the lines that `convert` prints run in each of them."""
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 
@@ -9,7 +10,7 @@ import pytest
 
 import quadgate
 from networks import model_of, network
-from proof_layers import gru_layer
+from proof_layers import gru_layer, lstm_layer
 from quadgate.proof import convert
 
 TARGETS = {
@@ -62,17 +63,44 @@ def test_the_printed_lines_load_the_result_and_run_it(target, name, tmp_path):
     assert len(proof.frameworks) == 1
     assert "only read" not in proof.frameworks[0].framework or (target, name) == ("tf1", "relu")
     x = np.random.default_rng(0).normal(size=(1, 10, model.inputs)).astype(np.float32)
-    names = {}
-    if target != "tf1":  # whose x is a place for numbers
-        code = [line for line in proof.code.splitlines() if not line.startswith("x = ")]
-        names["x"] = _tensor(target, x)
-    else:
-        code = proof.code.splitlines()
-    exec("\n".join(code), names)
     result = "outputs" if model.head is None or target == "tf1" else "logits"
-    told = _array(names[result]) if target != "tf1" else names["session"].run(names[result], {names["x"]: x})
+    if target == "tf1":
+        told = in_a_graph(proof.code, result, x)
+    else:
+        names = {"x": _tensor(target, x)}
+        exec("\n".join(line for line in proof.code.splitlines() if not line.startswith("x = ")), names)
+        told = _array(names[result])
     wanted, _ = model.run(x, output=result)
     np.testing.assert_allclose(told, wanted, rtol=1e-4, atol=5e-6)
+
+
+SPECIAL = {
+    "peepholes and a clip": (lstm_layer(0, 3, 4, forget_bias=0.5, peepholes=True, cell_clip=0.3), "tf1.LSTMCell", True),
+    "gru": (gru_layer(0, 3, 4, reset_after=False), "tf1.GRUCell", True),
+    "projection": (lstm_layer(0, 3, 4, P=2), "tf1.LSTMCell", False),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", SPECIAL)
+def test_tensorflow_computes_what_it_has_a_kernel_for_and_reads_the_rest(name, tmp_path):
+    pytest.importorskip("tensorflow", reason="tensorflow is not installed")
+    layer, layout, computed = SPECIAL[name]
+    model = model_of((replace(layer, b_h=None),), layout=layout, head=(layer.w_h.shape[1], 2))
+    quadgate.save(model, tmp_path / "run")
+    proof = convert(tmp_path / "run", tmp_path / "m.ckpt", "tf1")
+    assert proof.verdict == "proved", str(proof)
+    assert ("only read" in proof.frameworks[0].framework) != computed
+
+
+def in_a_graph(code, result, x):
+    """Run the lines of TensorFlow 1, whose x is a place for numbers, beside whatever ran before."""
+    import tensorflow as tf
+
+    names = {}
+    with tf.Graph().as_default():
+        exec(code, names)
+        return names["session"].run(names[result], {names["x"]: x})
 
 
 def _tensor(target, x):

@@ -137,7 +137,7 @@ def _onnx(model: Model, path: Path) -> tuple[str, Difference]:
 
 
 def _tensorflow(model: Model, path: Path) -> tuple[str, Difference]:
-    from quadgate.proof.tensorflow_run import computes, numbers, run_cell
+    from quadgate.proof.tensorflow_run import computes, evaluated, numbers, run_cell
 
     name, read, found = numbers(model, path)
     if not found.within(0.0):
@@ -155,9 +155,9 @@ def _tensorflow(model: Model, path: Path) -> tuple[str, Difference]:
     if model.head is not None:
         import tensorflow as tf
 
-        biases = 0.0 if model.head.biases is None else read("out/biases")
+        weights, biases = read("out/weights"), 0.0 if model.head.biases is None else read("out/biases")
         found = _larger(
-            found, _dense(model, lambda features: (tf.matmul(features, read("out/weights")) + biases).numpy())
+            found, _dense(model, lambda features: evaluated(tf.linalg.matmul, a=features, b=weights) + biases)
         )
     return name, found
 

@@ -39,6 +39,14 @@ def computes(cell: Cell) -> bool:
     return cell.activations == Activations() and not cell.holds("projection")
 
 
+def evaluated(operation: Callable[..., Any], **arguments: Any) -> Any:
+    """Run one operation in a graph of its own, whichever of its two modes TensorFlow is in."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        return session.run(operation(**arguments))
+
+
 def run_cell(
     model: Model, layer: int, direction: int, read: Read, x: Array, state: tuple[Array, ...]
 ) -> tuple[Array, tuple[Array, ...]]:
@@ -64,7 +72,8 @@ def _lstm(cell: Cell, read: Read, x: Array, state: tuple[Array, ...]) -> tuple[A
     h, c = state
     peepholes = cell.holds("peepholes")
     diagonals = [read(f"w_{gate}_diag") if peepholes else np.zeros(cell.units, np.float32) for gate in "ifo"]
-    told = tf.raw_ops.BlockLSTM(
+    told = evaluated(
+        tf.raw_ops.BlockLSTM,
         seq_len_max=len(x),
         x=x,
         cs_prev=c,
@@ -78,7 +87,7 @@ def _lstm(cell: Cell, read: Read, x: Array, state: tuple[Array, ...]) -> tuple[A
         cell_clip=-1 if cell.cell_clip is None else cell.cell_clip,
         use_peephole=peepholes,
     )
-    return told.h.numpy(), (told.h[-1].numpy(), told.cs[-1].numpy())
+    return told.h, (told.h[-1], told.cs[-1])
 
 
 def _gru(read: Read, x: Array, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
@@ -87,14 +96,14 @@ def _gru(read: Read, x: Array, state: tuple[Array, ...]) -> tuple[Array, tuple[A
     (h,) = state
     outputs = []
     for step in x:
-        told = tf.raw_ops.GRUBlockCell(
+        h = evaluated(
+            tf.raw_ops.GRUBlockCell,
             x=step,
             h_prev=h,
             w_ru=read("gates/kernel"),
             w_c=read("candidate/kernel"),
             b_ru=read("gates/bias"),
             b_c=read("candidate/bias"),
-        )
-        h = told.h.numpy()
+        ).h
         outputs.append(h)
     return np.stack(outputs), (h,)

@@ -65,6 +65,7 @@ def test_what_was_written_is_read_back_bit_for_bit(name, tmp_path):
     assert model.run(x, output="outputs")[0].tobytes() == back.run(x, output="outputs")[0].tobytes()
 
 
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's words to its own users
 @pytest.mark.parametrize("name", MODELS)
 def test_tensorflow_builds_the_cells_and_gives_their_outputs(name, tmp_path):
     """With TensorFlow 1, or with TensorFlow 2 and the package tf_keras, in which the cells of version 1 live on."""

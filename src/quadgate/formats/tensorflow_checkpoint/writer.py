@@ -44,7 +44,8 @@ def arranged(model: Model) -> tuple[dict[str, Array], tuple[str, ...]]:
 
 def loading_code(model: Model, path: Path) -> str:
     """Return the lines of TensorFlow 1 that build the layers and load what `write_model` wrote."""
-    code = ["import tensorflow.compat.v1 as tf", "", "tf.disable_eager_execution()"]
+    code = ["import tensorflow.compat.v1 as tf  # from 2.16 on with tf_keras and TF_USE_LEGACY_KERAS=1", ""]
+    code.append("tf.disable_eager_execution()")
     start = 0
     for number, count in enumerate(model.chains):
         chain = model.cells[start : start + count]
