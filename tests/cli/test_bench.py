@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
@@ -29,3 +30,17 @@ def test_json_is_one_object_on_standard_output():
     report = json.loads(run.stdout)
     assert {"machine", "versions", "cases"} <= report.keys()
     assert "infer H=8" in run.stderr
+
+
+@pytest.mark.slow
+def test_steps_of_a_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "measure_steps", partial(speed.measure_steps, units=8, channels=3))
+    run = CliRunner().invoke(
+        app, ["bench", "--stream", "--seconds", "0.01", "--json", "--out", str(tmp_path / "s.json")]
+    )
+    assert run.exit_code == 0, run.output
+    report = json.loads(run.stdout)
+    assert report == json.loads((tmp_path / "s.json").read_text())
+    assert report["model"] == {"units": 8, "channels": 3, "classes": 6}
+    assert report["times_quadgate"]["quadgate"] == 1
+    assert "streams at 1 kHz" in run.stderr

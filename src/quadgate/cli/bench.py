@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def bench(
     cases: Annotated[str, typer.Option(help="What to measure: quick, infer, train or all.")] = "quick",
     seconds: Annotated[float, typer.Option(help="Time for each case and contestant.")] = 1.0,
+    stream: Annotated[bool, typer.Option("--stream", help="Measure single steps of a stream instead.")] = False,
     memory: Annotated[bool, typer.Option(help="Also measure the peak memory of a training step.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the results to this JSON file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them to this file; needs matplotlib.")] = None,
@@ -23,6 +24,9 @@ def bench(
     """Time an LSTM layer in quadgate and its peers, in turn, after checking that their answers agree."""
     from quadgate import speed
 
+    if stream:
+        _steps(seconds, out, plot, as_json)
+        return
     contestants = speed.installed()
     names = [one.name for one in contestants]
     typer.echo("ms (times quadgate's), median; last: share of the processor's peak", err=as_json)
@@ -41,6 +45,34 @@ def bench(
         speed.write(report, out)
     if plot is not None:
         speed.draw(results, plot)
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+
+
+def _steps(seconds: float, out: Path | None, plot: Path | None, as_json: bool) -> None:
+    from quadgate import speed
+
+    contestants = speed.stepping()
+    typer.echo("One step of a stream, H=64, 12 channels, 6 probabilities, one thread; µs, in turn.", err=as_json)
+    stepped = speed.measure_steps(contestants, seconds, told=lambda what: typer.echo(f"{what} ...", err=True))
+    typer.echo(
+        f"{'':<20}{'p50':>10}{'p99':>10}{'longest':>10}{'times':>8}{'1 000 streams':>16}{'streams at 1 kHz':>18}",
+        err=as_json,
+    )
+    for name, one in stepped.latency.items():
+        line = f"{name:<20}{one.p50:>10.2f}{one.p99:>10.2f}{one.most:>10.0f}{stepped.ratio(name):>8.2f}"
+        if name in stepped.together:
+            line += f"{stepped.together[name]:>13.2f} ms{stepped.streams_at_1khz(name):>18,}"
+        typer.echo(line, err=as_json)
+    if stepped.quiet:
+        told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in stepped.quiet.items())
+        typer.echo(f"on quiet input, times the usual step: {told}", err=as_json)
+    typer.echo(f"reading the clock is {stepped.clock:.2f} µs of each of them", err=as_json)
+    report = speed.report_steps(stepped, contestants)
+    if out is not None:
+        speed.write(report, out)
+    if plot is not None:
+        speed.draw_steps(stepped, plot)
     if as_json:
         typer.echo(json.dumps(report, indent=2))
 
