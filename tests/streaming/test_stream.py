@@ -1,6 +1,6 @@
-import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,28 +287,40 @@ def test_silence_and_decay_into_the_smallest_numbers_give_the_same_bits(pool):
     assert np.isfinite(answers).all()
 
 
+DAY = 8_640_000  # steps, 100 a second
+
+
+@pytest.fixture(scope="module")
+def day():
+    """A model, samples that are repeated for a day, and the answer of one batch that holds them all."""
+    model = model_of(Network(2, 8, 2, pool="attention"), scaling=scaling_of(2))
+    block = np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32)
+    series = np.resize(block, (1, DAY, 2))
+    return model, block, model.run(series)[0][0]
+
+
+def resident_pages():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
 @pytest.mark.long
 @pytest.mark.skipif(not COMPILED, reason="the bits of NumPy's products depend on the batch")
 @pytest.mark.parametrize("chunk", [1, 7, 820, 4096, 100_000])
-def test_a_day_of_samples(chunk):
-    """8.64 million steps, 100 a second: the state is finite, memory is flat, the last answer is that of another cut."""
-    model = model_of(Network(2, 8, 2, pool="attention"), scaling=scaling_of(2))
-    steps = 8_640_000
-    block = np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32)
-    stream, whole = model.stream(), model.stream()
-    out = np.empty((chunk, 2), np.float32)
-    before = None
-    for begin in range(0, steps, len(block)):
-        x = block[: min(len(block), steps - begin)]
+def test_a_day_of_samples(day, chunk):
+    """The state is finite, memory is flat, and the last answer is that of the batch, however the day is cut."""
+    model, block, expected = day
+    stream, out = model.stream(), np.empty((chunk, 2), np.float32)
+    before = 0
+    for begin in range(0, DAY, len(block)):
+        x = block[: min(len(block), DAY - begin)]
         for k in range(0, len(x), chunk):
             part = x[k : k + chunk]
             last = stream.run(part, out[: len(part)])[-1].copy()
-        expected = whole.run(x)[-1]
         if begin == 1_000_000:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = resident_pages()
     same(last, expected)
     assert all(np.isfinite(array).all() for layer in stream.state.layers for array in layer)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096
+    assert resident_pages() - before < 256  # a MiB
 
 
 @settings(max_examples=40, deadline=None)
@@ -363,11 +375,32 @@ def test_streams_of_an_ensemble_share_places():
     shared = SharedStreams(model, 4, "probabilities")
     a, b = shared.open(), shared.open()
     x = np.random.default_rng(0).normal(size=(2, 9, 2)).astype(np.float32)
-    found = shared.run([a], x[:1, :4])
-    both = shared.run([a, b], np.stack([x[0, 4:8], x[1, :4]]))
+    found, _ = shared.run([a], x[:1, :4])
+    both, _ = shared.run([a, b], np.stack([x[0, 4:8], x[1, :4]]))
     expected = model.stream("probabilities").run(x[0])
     same(np.concatenate([found[0], both[0]]), expected[:8])
     same(both[1], model.stream("probabilities").run(x[1, :4]))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_shared_streams_refuse_the_samples_of_one_alone(scaled):
+    """Among 45 streams, which are computed in parts of 32, 8, 4 and 1, each with a bad one where it has many."""
+    model, n = model_of(Network(3, 5, 2, pool="mean"), scaling=scaling_of(3) if scaled else None), 45
+    x = np.random.default_rng(1).normal(size=(n, 6, 3)).astype(np.float32)
+    shared = SharedStreams(model, 50, "probabilities")
+    places = [shared.open() for _ in range(n)]
+    bad = x[:, :2].copy()
+    bad[7, 1, 2], bad[33, 0, 0] = np.nan, np.inf
+    answers, refused = shared.run(places, bad)
+    assert {row: str(error).split(",")[0] for row, error in refused.items()} == {
+        7: "x: found nan at step 1",
+        33: "x: found inf at step 0",
+    }
+    more, none = shared.run([places[7], places[33]], x[[7, 33], :2])
+    assert none == {}
+    answers[[7, 33]] = more
+    rest, _ = shared.run(places, x[:, 2:])
+    same(np.concatenate([answers, rest], 1), model.streams(n, "probabilities").run(x))
 
 
 def test_an_ensemble_that_needs_steps_to_come_says_so():

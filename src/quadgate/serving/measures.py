@@ -15,6 +15,7 @@ class Measures:
         self.requests = Counter("quadgate_requests", "Inference requests over HTTP", ["status"], registry=registry)
         self.sessions = Gauge("quadgate_sessions", "Streams that are open", registry=registry)
         self.frames = Counter("quadgate_frames", "WebSocket messages with samples", ["status"], registry=registry)
+        self.answered = self.frames.labels("answered")
         self.samples = Counter("quadgate_samples", "Samples that streams took", registry=registry)
         self.frame_seconds = Histogram(
             "quadgate_frame_seconds", "From a message with samples to its answer", buckets=SECONDS, registry=registry

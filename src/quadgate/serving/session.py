@@ -20,6 +20,7 @@ import base64
 import binascii
 import json
 import time
+from collections.abc import MutableMapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from quadgate.errors import InputError, QuadgateError
-from quadgate.serving.batching import Batching
+from quadgate.serving.batching import Batching, Frame
 from quadgate.serving.measures import Measures
 from quadgate.serving.settings import Settings
 from quadgate.streaming import SharedStreams, StreamState
@@ -50,41 +51,71 @@ class Session:
         self._socket, self._place, self._streams = socket, place, streams
         self._batching, self._measures, self._settings = batching, measures, settings
         self._steps = 0
+        self._waiting, self._ending = False, ("", 0)
+        self._heard = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Answer until the client leaves, is idle for too long, or the server stops; then hand out the state."""
-        stop = asyncio.create_task(stopping.wait())
-        receive: asyncio.Task[Any] | None = None
+        self._task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        stop = loop.create_task(self._end_at(stopping))
+        self._heard = loop.time()
+        self._timer = loop.call_later(self._settings.idle, self._look)
         try:
-            while True:
-                receive = asyncio.create_task(self._socket.receive())
-                done, _ = await asyncio.wait(
-                    {receive, stop}, timeout=self._settings.idle, return_when=asyncio.FIRST_COMPLETED
-                )
-                if receive in done:
-                    message = receive.result()
-                    if message["type"] == "websocket.disconnect":
-                        return
-                    await self._answer(message)
-                elif stop in done:
-                    await self._hand_out("the server stops", 1001)
+            while not self._ending[1]:
+                message = await self._receive()
+                if message is None:
+                    break
+                if message["type"] == "websocket.disconnect":
                     return
-                else:
-                    await self._hand_out(f"no message for {self._settings.idle:g} s", 1000)
-                    return
+                await self._answer(message)
+                self._heard = loop.time()
+            await self._hand_out(*self._ending)
         except (WebSocketDisconnect, RuntimeError, OSError):
             return
         finally:
             stop.cancel()
-            if receive is not None and not receive.done():
-                receive.cancel()
+            self._timer.cancel()
 
-    async def _answer(self, message: dict[str, Any]) -> None:
+    async def _receive(self) -> MutableMapping[str, Any] | None:
+        """Wait for a message; None where the stream was ended meanwhile."""
+        self._waiting = True
+        try:
+            return await self._socket.receive()
+        except asyncio.CancelledError:
+            if not self._ending[1] or self._task is None or self._task.uncancel():
+                raise  # by somebody else
+            return None
+        finally:
+            self._waiting = False
+
+    def _end(self, why: str, code: int) -> None:
+        """End the stream: at once where it waits for a message, else after the answer under way."""
+        if not self._ending[1] and self._task is not None:
+            self._ending = (why, code)
+            if self._waiting:
+                self._task.cancel()
+
+    async def _end_at(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self._end("the server stops", 1001)
+
+    def _look(self) -> None:
+        """One timer for many messages: it asks when the last one was answered."""
+        loop, idle = asyncio.get_running_loop(), self._settings.idle
+        left = self._heard + idle - loop.time()
+        if not self._waiting:
+            left = idle
+        if left > 0:
+            self._timer = loop.call_later(left, self._look)
+        else:
+            self._end(f"no message for {idle:g} s", 1000)
+
+    async def _answer(self, message: MutableMapping[str, Any]) -> None:
         begin = time.perf_counter()
         data, text = message.get("bytes"), message.get("text")
         try:
             if data is not None:
-                answers = await self._step(self._frame(data))
+                answers = await self._step(Frame(data, "<f4"))
                 await self._socket.send_bytes(answers.astype("<f4", copy=False).tobytes())
             else:
                 await self._socket.send_text(json.dumps(await self._command(str(text))))
@@ -94,20 +125,19 @@ class Session:
             return
         self._measures.frame_seconds.observe(time.perf_counter() - begin)
 
-    def _frame(self, data: bytes) -> Array:
-        C = self._streams.inputs
-        if not data or len(data) % (4 * C):
-            raise InputError(f"frame: found {len(data)} bytes, expected samples of {4 * C} bytes: {C} float32 each")
-        return np.frombuffer(data, "<f4").reshape(-1, C)
-
-    async def _step(self, samples: Any) -> Array:
-        checked = self._streams.check(samples)
-        if len(checked) > self._settings.steps:
-            raise InputError(f"frame: found {len(checked)} samples, expected at most {self._settings.steps}")
-        answers = await self._batching.submit(self._place, checked)
-        self._steps += len(checked)
-        self._measures.frames.labels("answered").inc()
-        self._measures.samples.inc(len(checked))
+    async def _step(self, frame: Frame) -> Array:
+        C, size = self._streams.inputs, np.dtype(frame.dtype).itemsize
+        steps, left = divmod(len(frame.data), size * C)
+        if left or not steps:
+            raise InputError(
+                f"frame: found {len(frame.data)} bytes, expected samples of {size * C} bytes: {C} float{8 * size} each"
+            )
+        if steps > self._settings.steps:
+            raise InputError(f"frame: found {steps} samples, expected at most {self._settings.steps}")
+        answers = await self._batching.submit(self._place, frame)
+        self._steps += steps
+        self._measures.answered.inc()
+        self._measures.samples.inc(steps)
         return answers
 
     async def _command(self, text: str) -> dict[str, Any]:
@@ -118,7 +148,8 @@ class Session:
         if isinstance(found, dict) and len(found) == 1:
             (command, value), *_ = found.items()
             if command == "samples":
-                return {"answers": (await self._step(value)).tolist()}
+                samples = self._streams.check(value)
+                return {"answers": (await self._step(Frame(samples.tobytes(), samples.dtype.str))).tolist()}
             if command == "reset" and value is True:
                 self._streams.reset(self._place)
                 self._steps = 0

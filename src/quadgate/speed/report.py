@@ -112,7 +112,7 @@ def draw_steps(stepped: Stepped, path: Path) -> None:
     left.set_xscale("log")
     left.set_xlim(left=min(one.p50 for one in stepped.latency.values()) / 8)
     left.set_xlabel("µs a step")
-    left.legend(loc="lower left")
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     together = list(stepped.together)
     right.barh(range(len(together)), [stepped.streams_at_1khz(name) for name in together], 0.5)
     right.set_xlabel("streams of 1 kHz on a core")

@@ -28,14 +28,18 @@ class SharedStreams:
     >>> model = Model(network, {name: np.ones(shape, np.float32) for name, shape in network.shapes.items()})
     >>> shared = SharedStreams(model, 10)
     >>> a, b = shared.open(), shared.open()
-    >>> shared.run([b], np.ones((1, 4, 2))).shape
-    (1, 4, 2)
+    >>> answers, refused = shared.run([b, a], np.ones((2, 4, 2)))
+    >>> answers.shape, refused
+    ((2, 4, 2), {})
     """
 
     def __init__(self, model: Model | Ensemble, streams: int, output: str | None = None) -> None:
         self._all = Engine(model, streams, output, many=True)
         self.width, self.inputs = self._all.width, self._all.inputs
-        self._scaling = model.scaling
+        # What the compiled step asks of a sample, so that one that it refuses does not reach it among others.
+        scaling, most = model.scaling, np.full(self.inputs, 0.999999 * np.finfo(np.float32).max, np.float64)
+        self._least = -most if scaling is None else scaling.mean - most * scaling.scale
+        self._most = most if scaling is None else scaling.mean + most * scaling.scale
         sizes = [2**k for k in range(MOST_TOGETHER.bit_length())]
         self._engines = {size: Engine(model, size, output, many=True) for size in sizes}
         self._free = list(range(streams))[::-1]
@@ -66,33 +70,45 @@ class SharedStreams:
         except ValueError:
             raise InputError("x: found lists of unequal lengths, expected numbers in an array") from None
         array: Array = self._engines[1].samples(given[None], steps=True)[0]
-        with np.errstate(over="ignore"):
-            scaled = array.astype(np.float32) if self._scaling is None else self._scaling.apply(array)
-        bad = np.argwhere(~(np.abs(scaled) <= 0.999999 * np.finfo(np.float32).max))
-        if len(bad):
-            t, k = (int(i) for i in bad[0])
+        good = (array >= self._least) & (array <= self._most)
+        if not good.all():
+            t, k = (int(i) for i in np.argwhere(~good)[0])
             raise InputError(
                 f"x: found {array[t, k]:g} at step {t}, channel {k}, expected finite numbers within float32; nothing "
                 "was read: fill or drop the sample"
             )
         return array
 
-    def run(self, places: Sequence[int], chunk: Array) -> Array:
-        """Take samples `[M, T, C]` of the streams in these places, each once, and return their answers `[M, T, K]`."""
+    def run(self, places: Sequence[int], chunk: Array) -> tuple[Array, dict[int, InputError]]:
+        """Take samples `[M, T, C]` of the streams in these places, each once.
+
+        Returns the answers `[M, T, K]`, and by its row the error of each stream whose samples were refused: it is as it
+        was before, and its answers mean nothing.
+        """
         chunk = np.asarray(chunk)
-        answers = np.empty((*chunk.shape[:2], self.width), np.float32)
+        answers, refused = np.empty((*chunk.shape[:2], self.width), np.float32), {}
         first = 0
         while first < len(places):
             size = min(MOST_TOGETHER, 1 << ((len(places) - first).bit_length() - 1))
-            part, rows = self._engines[size], list(places[first : first + size])
-            for mine, one in zip(self._all.arrays, part.arrays, strict=True):
-                one[...] = mine[rows]
-            samples = part.samples(chunk[first : first + size], steps=True)
-            part.advance(samples, answers[first : first + size], steps=True)
-            for mine, one in zip(self._all.arrays, part.arrays, strict=True):
-                mine[rows] = one
+            rows = range(first, first + size)
+            try:
+                self._run(places[first : first + size], chunk[first : first + size], answers[first : first + size])
+            except InputError:
+                for row in rows:  # nothing was read; whose samples were they?
+                    try:
+                        self._run(places[row : row + 1], self.check(chunk[row])[None], answers[row : row + 1])
+                    except InputError as error:
+                        refused[row] = error
             first += size
-        return answers
+        return answers, refused
+
+    def _run(self, places: Sequence[int], chunk: Array, answers: Array) -> None:
+        part, rows = self._engines[len(places)], list(places)
+        for mine, one in zip(self._all.arrays, part.arrays, strict=True):
+            one[...] = mine[rows]
+        part.advance(chunk, answers, steps=True)
+        for mine, one in zip(self._all.arrays, part.arrays, strict=True):
+            mine[rows] = one
 
     def reset(self, place: int) -> None:
         """Forget everything of one stream."""
