@@ -1,14 +1,16 @@
-import io
 import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from browser import WIDTHS, opened
-from networks import model_of, network
-from quadgate.cell import GRUParameters, LSTMParameters
+import quadgate
+from browser import WIDTHS, looks_as, opened
+from networks import ensemble, model_of, network
+from quadgate.cell import GRUParameters, LSTMParameters, lstm
 from quadgate.explain import KernelShape, measure_products
 from quadgate.explain.kernel_page import kernel_page
 from quadgate.explain.kernel_picture import kernel_picture, new_model
@@ -100,12 +102,7 @@ def test_switching_the_layout_moves_the_blocks_and_keys_reach_all(tmp_path):
 @pytest.mark.slow
 def test_the_map_looks_as_it_did(tmp_path):
     with opened(written(tmp_path, network(inputs=12, units=64), "zh"), 390) as tab:
-        seen = Image.open(io.BytesIO(tab.locator("#stage").screenshot())).convert("RGB")
-        with Image.open(SEEN) as picture:
-            expected = picture.convert("RGB")
-        assert seen.size == expected.size
-        apart = np.abs(np.asarray(seen, float) - np.asarray(expected, float))
-        assert apart.mean() < 6  # fonts and smoothing differ between machines, the map does not
+        looks_as(tab.locator("#stage"), SEEN)
 
 
 def test_every_layer_has_its_place_in_the_data():
@@ -140,3 +137,47 @@ def test_the_pages_say_the_same_in_every_language():
         return sorted(re.findall(r"\{[^}]*\}", value))
 
     assert shape(words("zh")) == shape(words("en"))
+
+
+def code_of(page):
+    return [unescape(code) for code in re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", page, re.DOTALL)]
+
+
+FILES = {
+    "model": lambda: network(inputs=5, units=3),
+    "lstm.pt": lambda: network(inputs=5, units=3, layers=2, bidirectional=True, classes=None),
+    "lstm.keras": MODELS["keras.LSTM"],
+    "lstm.onnx": lambda: model_of((layer(5, 3),), layout="onnx.LSTM"),
+    "ensemble": lambda: ensemble(2, inputs=2),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_lines_of_pytorch_run_and_are_the_layer(tmp_path, monkeypatch, file):
+    monkeypatch.chdir(tmp_path)
+    quadgate.save(FILES[file](), file)
+    found = quadgate.load(file)
+    model = found if file != "ensemble" else found.recurrent
+    loaded = f"quadgate.load({file!r})" + (".recurrent" if file == "ensemble" else "")
+    codes = code_of(kernel_page(model, loaded=loaded))
+    parameters = [one for each in model.layers for one in each]
+    assert len(codes) == len(parameters)
+    for code, p in zip(codes, parameters, strict=True):
+        names = {}
+        exec(code, names)
+        np.testing.assert_array_equal(names["forget"].detach()[: p.inputs], p.w_x[2])
+        np.testing.assert_array_equal(names["forget"].detach()[p.inputs :], p.w_h[2])
+        x = torch.randn(2, 7, p.inputs)
+        outputs = names["lstm"](x.flip(1) if p.reverse else x)[0].detach().numpy()
+        expected = lstm(x.numpy(), p)[0]
+        np.testing.assert_allclose(outputs[:, ::-1] if p.reverse else outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_lines_of_pytorch_without_a_file_and_where_it_cannot_hold_the_layer():
+    names = {}
+    exec(code_of(kernel_page(new_model(KernelShape(3, 4))))[0], names)
+    assert names["kernel"].shape == (7, 16)
+    gru = GRUParameters(*(np.ones(shape, "f4") for shape in ((3, 2, 4), (3, 4, 4), (3, 4), (3, 4))))
+    exec(code_of(kernel_page(model_of((gru,), layout="torch.nn.GRU")))[0], names)
+    assert names["update"].shape == (6, 4)
+    assert code_of(kernel_page(network(activation="relu"))) == []

@@ -4,7 +4,9 @@ import pytest
 from browser import opened
 from networks import network
 from quadgate.data import Sequences, make_sequences
-from quadgate.report import predict, score
+from quadgate.explain import TrainingCases
+from quadgate.report import score
+from quadgate.report.findings import find
 from quadgate.report.page import report_page
 from quadgate.report.suspicion import duplicates, overlaps, suspicions
 
@@ -55,11 +57,9 @@ def test_the_report_opens_and_a_case_can_be_chosen(tmp_path):
     made = make_sequences(24, steps=(20, 27), channels=3)
     part = Sequences(made.series, labels=made.labels)
     model = network()
-    predictions = predict(model, part)
-    scores = score(part.labels, predictions.probabilities, [0, 1])
-    doubts = suspicions(part, part, scores, predictions.answers == part.labels)
+    found = find(model, part, part, [], lambda: TrainingCases.of(model, part), draw=5)
     page = tmp_path / "report.html"
-    page.write_text(report_page(model, part, part, scores, predictions, doubts, [], case=5), encoding="utf-8")
+    page.write_text(report_page(found), encoding="utf-8")
     assert page.stat().st_size < 5_000_000
     with opened(page, 390) as tab:
         assert "24 of 24 test series are in the training part too" in tab.locator("#believe").inner_text()

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import shutil
 import signal
 import time
 import urllib.error
@@ -14,6 +13,7 @@ from socket import create_connection
 import numpy as np
 import pytest
 
+from browser import chromium
 from networks import ensemble
 from quadgate import save
 from quadgate.errors import InputError
@@ -339,16 +339,8 @@ def test_an_ensemble_is_served_whole_and_streamed_where_it_can_be(tmp_path, stre
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="not run: found no playwright; pip install playwright"
-    )
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("not run: found no chromium; apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.mark.slow

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quadgate.cli.options import Json
+from quadgate.cli.progress import announcer
 from quadgate.errors import InputError
 
 if TYPE_CHECKING:
     from quadgate.proof import Proof
-
-QUIET = 2.0  # seconds after which every further step is announced
 
 ForgetBias = Annotated[
     float | None, typer.Option(help="What is added to the forget gate while running, where the file does not say it.")
@@ -46,7 +42,7 @@ def convert(
     from quadgate.proof import convert as run
 
     settings = _settings(forget_bias, activations, cell_clip, projection_clip)
-    proof = run(src, dst, to, like=like, against=against, progress=_progress(), **settings)
+    proof = run(src, dst, to, like=like, against=against, progress=announcer(), **settings)
     if not as_json:
         _print_conversion(proof)
     _finish(proof, as_json)
@@ -108,14 +104,3 @@ def _settings(
             except ValueError:
                 raise InputError(f"--{name.replace('_', '-')}: found {text!r}, expected a number or none") from None
     return settings
-
-
-def _progress() -> Callable[[str], None]:
-    """Announce steps to a terminal once the command has taken more than two seconds."""
-    started = time.monotonic()
-
-    def tell(step: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - started > QUIET:
-            typer.echo(f"{step} ...", err=True)
-
-    return tell

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from quadgate.cli.progress import announcer
 from quadgate.errors import InputError
 from quadgate.explain import (
     KernelShape,
@@ -36,7 +37,16 @@ from quadgate.model import Cell, Ensemble, Model, write_atomically
 
 def explain(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A model, to draw the kernel of each of its layers.")
+        Path | None,
+        typer.Argument(metavar="FILE", help="A model, to draw the kernel of each of its layers; with --case a run."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="DATA", help="With --case: the data in place of those of the training, read likewise."),
+    ] = None,
+    case: Annotated[
+        str | None,
+        typer.Option(help="Explain one prediction: a case of the run's test part, by number (from 0) or name."),
     ] = None,
     inputs: Annotated[int | None, typer.Option(help="Numbers that arrive at each step.")] = None,
     units: Annotated[int | None, typer.Option(help="Units of the layer.")] = None,
@@ -47,13 +57,21 @@ def explain(
     png: Annotated[Path | None, typer.Option(help="A figure of the first layer's kernel to write.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say why a kernel has its shape, what each of its blocks does, and where the forget bias is."""
+    """Say why a kernel has its shape, what each of its blocks does, and where the forget bias is; or why an answer."""
+    if case is not None:
+        if file is None or inputs is not None or units is not None or shape is not None or step:
+            raise InputError("--case: expected a RUN and nothing else that is explained: quadgate explain RUN --case 3")
+        _explain_case(file, data, case, lang, html, png, as_json)
+        return
+    if data is not None:
+        raise InputError(f"DATA: found {data}, expected it with --case alone")
     kernel: KernelShape | None
     model: Model | None = None
     products: Products | None = None
+    loaded = ""
     match (file, shape, inputs, units):
         case (Path() as path, None, None, None):
-            model = _loaded(path, lang)
+            model, loaded = _loaded(path, lang)
             kernel, sections, facts, products = _of_model(model, lang)
         case (None, str() as text, None, None):
             kernel, sections, facts = _of_shape(text, lang)
@@ -75,7 +93,7 @@ def explain(
         assert model is not None  # noqa: S101
         if html is not None:
             title = words(lang)["title"].format(name=file.name) if file else model.source
-            page = kernel_page(model, lang, products, title)
+            page = kernel_page(model, lang, products, title, loaded)
             with write_atomically(html) as beside:
                 beside.write_text(page, encoding="utf-8")
         if png is not None:
@@ -84,6 +102,38 @@ def explain(
         for written in filter(None, (html, png)):
             typer.echo(f"written: {written}", err=True)
     typer.echo(json.dumps(facts) if as_json else "\n\n".join(section for section in sections if section))
+
+
+def _explain_case(
+    run: Path, data: str | None, which: str, lang: str, html: Path | None, png: Path | None, as_json: bool
+) -> None:
+    from quadgate.explain.case import explain_case
+    from quadgate.explain.case_page import case_page
+    from quadgate.explain.case_text import case_picture, case_text
+    from quadgate.formats import load
+    from quadgate.report import check_channels
+    from quadgate.report.parts import data_of_run, find_case, parts_of_run, trained_of_run
+
+    texts(lang)  # refuses an unknown language before the work
+    progress = announcer()
+    model = load(run)
+    train, part, told = parts_of_run(run, data_of_run(run, data))
+    typer.echo(told, err=True)
+    check_channels(model, part)
+    k = find_case(part, which, "--case")
+    trained = trained_of_run(run, model, train, progress)
+    progress(f"explaining {part.name(k)}")
+    truth = None if part.labels is None else part.labels[k].item()
+    found = explain_case(model, part.series[k], part.name(k), part.channels, truth, trained)
+    if html is not None:
+        with write_atomically(html) as beside:
+            beside.write_text(case_page(found, model.source or str(run), lang), encoding="utf-8")
+    if png is not None:
+        with write_atomically(png) as beside:
+            case_picture(found, beside, lang)
+    for written in filter(None, (html, png)):
+        typer.echo(f"written: {written}", err=True)
+    typer.echo(json.dumps(found.as_json()) if as_json else case_text(found, lang))
 
 
 def _of_shape(text: str, lang: str) -> tuple[KernelShape, list[str], dict[str, Any]]:
@@ -97,14 +147,16 @@ def _of_shape(text: str, lang: str) -> tuple[KernelShape, list[str], dict[str, A
     return likeliest.kernel, sections, _facts(likeliest.kernel) | {"readings": [*map(_reading, (likeliest, *others))]}
 
 
-def _loaded(path: Path, lang: str) -> Model:
+def _loaded(path: Path, lang: str) -> tuple[Model, str]:
+    """Return a model, or the layers of an ensemble, and the expression that gives it."""
     from quadgate.formats import load
 
     if re.fullmatch(r"\d+x\d+", str(path)) and not path.exists():
         raise InputError(f"{path}: no such file; for a shape, quadgate explain --shape {path}")
     texts(lang)  # refuses an unknown language before the work
     found = load(path)
-    return found.recurrent if isinstance(found, Ensemble) else found
+    loading = f"quadgate.load({str(path)!r})"
+    return (found.recurrent, f"{loading}.recurrent") if isinstance(found, Ensemble) else (found, loading)
 
 
 def _of_model(model: Model, lang: str) -> tuple[KernelShape | None, list[str], dict[str, Any], Products | None]:

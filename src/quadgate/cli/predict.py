@@ -23,12 +23,16 @@ def predict(
     time: Time = None,
     label: Label = None,
     group: Group = None,
+    neighbors: Annotated[
+        int, typer.Option(help="How many of the nearest training cases to name, by the network's final states.")
+    ] = 0,
     output: Annotated[Path | None, typer.Option(help="CSV file to write; standard output without it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write the class and the probabilities of every series of the test part, or of all where there is none."""
     from quadgate import report
     from quadgate.data import read
+    from quadgate.explain import TrainingCases
     from quadgate.formats import load
 
     model = load(run)
@@ -38,6 +42,8 @@ def predict(
     part, which = report.part_to_judge(found)
     typer.echo(which, err=True)
     predictions = report.predict(model, part)
+    if neighbors:
+        predictions = report.with_neighbors(predictions, model, part, TrainingCases.load(run), neighbors)
     if output is not None:
         predictions.write_csv(output)
         typer.echo(f"{len(part):,} predictions are in {output}", err=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
+from quadgate.cli.progress import announcer
 from quadgate.errors import InputError
 
 
@@ -25,7 +25,7 @@ def report(
     time: Time = None,
     label: Label = None,
     group: Group = None,
-    draw: Annotated[int | None, typer.Option(help="One more case to draw, by its number.")] = None,
+    draw: Annotated[str | None, typer.Option(help="One more case to draw, by its number (from 0) or name.")] = None,
     out: Annotated[Path | None, typer.Option(help="The page to write; RUN/report.html without it.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -34,38 +34,37 @@ def report(
     from quadgate.data import read
     from quadgate.formats import load
     from quadgate.model import write_atomically
+    from quadgate.report.findings import find
     from quadgate.report.page import report_page
-    from quadgate.report.parts import parts_of_run
+    from quadgate.report.parts import data_of_run, find_case, parts_of_run, trained_of_run
     from quadgate.report.record import REPORT, add_to_report
-    from quadgate.report.suspicion import suspicions
     from quadgate.training.history import History
 
+    progress = announcer()
     model = load(run)
-    found = read(
+    given = data is not None or x is not None
+    found = data_of_run(run) if not given else read(
         data, x=x, y=y, test=test, axes=axes, channels=channels, case=case, time=time, label=label, group=group
     )  # fmt: skip
     train, part, which = parts_of_run(run, found)
     typer.echo(which, err=True)
-    if draw is not None and not 0 <= draw < len(part):
-        raise InputError(f"--draw: found {draw}, expected 0 to {len(part) - 1}")
+    place = None if draw is None else find_case(part, draw, "--draw")
     if out is None and not run.is_dir():
         raise InputError(f"{run}: found a file, expected --out PAGE with it")
-    labels = reports.check_labels(part, reports.class_names(model))
-    predictions = reports.predict(model, part)
-    scores = reports.score(labels, predictions.probabilities, predictions.classes)
-    doubts = suspicions(train, part, scores, predictions.answers == labels)
     history = History(run / "history.jsonl").epochs if run.is_dir() else []
-    page = report_page(model, train, part, scores, predictions, doubts, history, draw)
+    findings = find(model, train, part, history, lambda: trained_of_run(run, model, train, progress), place, progress)
+    progress("drawing the page")
+    page = report_page(findings)
     target = out or run / "report.html"
     with write_atomically(target) as beside:
         beside.write_text(page, encoding="utf-8")
-    facts = {"warnings": [asdict(one) for one in doubts], "judged": part.describe()} | {"scores": scores.as_json()}
+    facts = findings.as_json()
     if (run / REPORT).is_file():
         add_to_report(run, facts)
-    for one in doubts:
+    for one in findings.doubts:
         typer.echo(f"warning: {one.text}", err=True)
     if as_json:
         typer.echo(json.dumps({"run": str(run), "page": str(target)} | facts))
     else:
-        reports.print_scores(scores)
+        reports.print_scores(findings.scores)
         typer.echo(f"\nthe report is in {target}")

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,9 +70,11 @@ def train(
         "seed": seed,
     }
     settings = training.preset(preset).changed(**{name: value for name, value in given.items() if value is not None})
-    found = read(
-        data, x=x, y=y, test=test, axes=axes, channels=channels, case=case, time=time, label=label, group=group
-    )  # fmt: skip
+    source: dict[str, Any] = {
+        "source": data, "x": x, "y": y, "test": test, "axes": axes, "channels": channels, "case": case, "time": time,
+        "label": label, "group": group,
+    }  # fmt: skip
+    found = read(**source)
     learn, judge, held = training.hold_out(found, settings)
     how = found.how if held is None else (*found.how, held)
     typer.echo("\n".join(how), err=as_json)
@@ -86,7 +88,7 @@ def train(
         typer.echo(f"{stop}\ngo on with: {_again(folder)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     scores = report.evaluate(run.model, judge)
-    document = report.write_report(run, how, judge, scores)
+    document = report.write_report(run, how, judge, scores, source)
     if as_json:
         typer.echo(json.dumps({"run": str(folder)} | document))
         return

@@ -3,11 +3,11 @@
 Everything here returns data or text; nothing prints.
 """
 
-from quadgate.explain.case import Case, Neighbor, explain_case
+from quadgate.explain.case import Case, explain_case
 from quadgate.explain.drawing import draw
 from quadgate.explain.kernel_shape import KernelShape, Reading, parse_shape, readings
 from quadgate.explain.layer import explain_cell, explain_products, kernel_of
-from quadgate.explain.neighbors import Neighbors, TrainingCases, final_states, nearest
+from quadgate.explain.neighbors import Neighbor, Neighbors, TrainingCases, final_states, nearest, neighbors_of
 from quadgate.explain.page import explain_kernel, explain_others, explain_reading
 from quadgate.explain.products import Products, measure_products
 from quadgate.explain.statistics import Statistics, statistics
@@ -36,6 +36,7 @@ __all__ = [
     "kernel_of",
     "measure_products",
     "nearest",
+    "neighbors_of",
     "parse_shape",
     "readings",
     "statistics",

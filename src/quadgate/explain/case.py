@@ -11,25 +11,8 @@ from numpy.typing import NDArray
 
 from quadgate.explain.activity import Activity, activities
 from quadgate.explain.contribution import Contribution, contribution
-from quadgate.explain.neighbors import TrainingCases, final_states, nearest
+from quadgate.explain.neighbors import Neighbor, TrainingCases, neighbors_of
 from quadgate.model import Ensemble, Model, Patches
-
-
-@dataclass(frozen=True, eq=False)
-class Neighbor:
-    """A training case that the network takes for alike.
-
-    Attributes:
-        name: of the case.
-        label: its class, or None.
-        distance: between final states.
-        series: `[T, C]`, or None where it is not at hand.
-    """
-
-    name: str
-    label: str | int | None
-    distance: float
-    series: NDArray[Any] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +76,7 @@ class Case:
             "layer": self.activity.name,
             "first_step_of_each_patch": self.starts.tolist(),
             "mean_over_units": {name: values[0].mean(axis=1).tolist() for name, values in self.activity.values.items()},
-            "neighbors": [{"case": one.name, "label": one.label, "distance": one.distance} for one in self.neighbors],
+            "neighbors": [one.as_json() for one in self.neighbors],
         }
 
 
@@ -143,7 +126,9 @@ def explain_case(
         contribution=told,
         activity=activity,
         patches=patches,
-        neighbors=() if trained is None else _nearest(model, series, trained, neighbors),
+        neighbors=()
+        if trained is None
+        else neighbors_of(model, [series], trained, min(neighbors, len(trained.states)))[0],
     )
 
 
@@ -153,16 +138,3 @@ def _activity(model: Model | Ensemble, series: NDArray[Any]) -> tuple[Activity, 
         return Activity(f"network 0: {found.name}", found.values), model.patches
     read = series if model.scaling is None else model.scaling.apply(series)
     return activities(model, read[None])[-1][0], Patches()
-
-
-def _nearest(model: Model | Ensemble, series: NDArray[Any], trained: TrainingCases, count: int) -> tuple[Neighbor, ...]:
-    found = nearest(final_states(model, [series]), trained.states, min(count, len(trained.states)))
-    return tuple(
-        Neighbor(
-            trained.names[place],
-            None if trained.labels is None else trained.labels[place],
-            float(distance),
-            None if trained.series is None else trained.series[place],
-        )
-        for place, distance in zip(found.indices[0].tolist(), found.distances[0], strict=True)
-    )

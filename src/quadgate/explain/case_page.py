@@ -14,6 +14,7 @@ from quadgate.explain.texts.pages import words
 
 MOST_DRAWN = 6  # channels of a series
 MOST_NEIGHBORS = 3  # that are drawn over the series
+ABOVE: dict[str, Any] = {"fontsize": 7, "loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
 _MOST_ROWS = 240  # steps of a table; more are drawn, but not as numbers
 
 
@@ -80,7 +81,7 @@ def draw_series(axes: Any, case: Case, said: dict[str, Any]) -> None:
         label = str(case.channels[channel])[:14]
         axes.plot(case.series[:, channel], label=label, color=COLOURS[place], linewidth=1)
     axes.set_xlabel(said["step"])
-    axes.legend(fontsize=7)
+    axes.legend(ncols=3, **ABOVE)
 
 
 def draw_map(axes: Any, case: Case, values: NDArray[Any], said: dict[str, Any]) -> Any:
@@ -129,7 +130,7 @@ def draw_near(axes: Any, case: Case, said: dict[str, Any]) -> None:
         assert one.series is not None  # noqa: S101
         axes.plot(one.series[:, channel], color=COLOURS[place + 1], label=label[:28], linewidth=0.8)
     axes.set_xlabel(said["step"])
-    axes.legend(fontsize=7)
+    axes.legend(ncols=2, **ABOVE)
 
 
 def _series(case: Case, place: str, said: dict[str, Any]) -> Figure:

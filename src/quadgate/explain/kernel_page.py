@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from quadgate.cell import GRUParameters, LSTMParameters
 from quadgate.errors import InputError
 from quadgate.explain.layer import steps_text
-from quadgate.explain.pages import Figure, Note, Raw, Section, Table, drawing, render, svg
+from quadgate.explain.pages import Code, Figure, Note, Raw, Section, Table, drawing, render, svg
 from quadgate.explain.pages.figures import COLOURS, GATE_COLOURS
 from quadgate.explain.products import WAYS, Products
+from quadgate.explain.pytorch import PYTORCH, pytorch_code
 from quadgate.explain.statistics import Statistics, statistics
 from quadgate.explain.texts.pages import words
 from quadgate.layouts import LAYOUTS, Layout, decode, encode
@@ -31,7 +33,6 @@ CHOICES = {
     ),
     "gru": ("tf1.GRUCell", "keras.GRU", "torch.nn.GRU", "onnx.GRU", "flax.linen.GRUCell"),
 }
-PYTORCH = {"lstm": "torch.nn.LSTM", "gru": "torch.nn.GRU"}
 _NUMBERS = 900_000  # that a page holds, so that it stays under 5 MB
 _MOST_ROWS = 1024  # of a table of units
 _VIEWER = """
@@ -49,7 +50,9 @@ _VIEWER = """
 """
 
 
-def kernel_page(model: Model, language: str = "en", products: Products | None = None, title: str = "") -> str:
+def kernel_page(
+    model: Model, language: str = "en", products: Products | None = None, title: str = "", loaded: str = ""
+) -> str:
     """Return the page of every layer of a model, one HTML text that loads nothing.
 
     Args:
@@ -57,6 +60,7 @@ def kernel_page(model: Model, language: str = "en", products: Products | None = 
         language: of the text.
         products: what was measured of eight products and one, for the first layer.
         title: what the page is called; the model's source without it.
+        loaded: the expression that loads the model, for the lines that read it in PyTorch, which else make a new layer.
 
     Raises:
         MissingDependencyError: matplotlib or Jinja2 is not installed.
@@ -76,7 +80,10 @@ def kernel_page(model: Model, language: str = "en", products: Products | None = 
     viewer = _VIEWER.format(**{key: said[key] for key in ("layer", "layouts", "map", "script")})
     sections = [Section("", [Raw(viewer)])]
     for number, (cell, one) in enumerate(zip(cells, found, strict=True)):
-        sections.append(_statistics_section(number, cell, one, model, said))
+        section = _statistics_section(number, cell, one, model, said)
+        if code := pytorch_code(parameters[number], _place(model, cell), loaded):
+            section = replace(section, blocks=[Code(code, said["code"]), *section.blocks])
+        sections.append(section)
     if products is not None:
         sections.append(_products_section(products, cells[0].name, said))
     if model.assumptions:
@@ -84,6 +91,10 @@ def kernel_page(model: Model, language: str = "en", products: Products | None = 
         sections.append(Section(said["assumed"], [Table([""], rows)]))
     name = title or model.source
     return render(said["title"].format(name=name), said["lead"], sections, language, "kernel.js", data, said["numbers"])
+
+
+def _place(model: Model, cell: Cell) -> tuple[int, int]:
+    return next((k, layer.index(cell)) for k, layer in enumerate(model.cells) if cell in layer)
 
 
 def _viewed(

@@ -36,6 +36,27 @@ class Neighbors:
 
 
 @dataclass(frozen=True, eq=False)
+class Neighbor:
+    """A training case that a network takes for alike.
+
+    Attributes:
+        name: of the case.
+        label: its class, or None.
+        distance: between final states.
+        series: `[T, C]`, or None where it is not at hand.
+    """
+
+    name: str
+    label: str | int | None
+    distance: float
+    series: NDArray[Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all but the series as JSON can hold it."""
+        return {"case": self.name, "label": self.label, "distance": self.distance}
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingCases:
     """The M training cases of a classifier, as it sees them.
 
@@ -149,3 +170,32 @@ def nearest(states: NDArray[Any], trained: NDArray[Any], count: int, itself: boo
     search = NearestNeighbors(n_neighbors=count).fit(trained)
     distances, indices = search.kneighbors(None if itself else states)
     return Neighbors(distances.astype(np.float64), indices.astype(np.int64))
+
+
+def neighbors_of(
+    model: Model | Ensemble, series: Sequence[NDArray[Any]], trained: TrainingCases, count: int
+) -> tuple[tuple[Neighbor, ...], ...]:
+    """Return the `count` nearest training cases of each series, the nearest first.
+
+    Raises:
+        InputError: `count` is below 1 or there are fewer training cases, or they are another model's.
+    """
+    states = final_states(model, series)
+    if states.shape[1] != trained.states.shape[1]:
+        raise InputError(
+            f"training cases: found states of {trained.states.shape[1]} numbers, expected {states.shape[1]} as this "
+            "model has; they are another model's: train again"
+        )
+    found = nearest(states, trained.states, count)
+    return tuple(
+        tuple(
+            Neighbor(
+                trained.names[place],
+                None if trained.labels is None else trained.labels[place],
+                float(distance),
+                None if trained.series is None else trained.series[place],
+            )
+            for place, distance in zip(places.tolist(), distances, strict=True)
+        )
+        for places, distances in zip(found.indices, found.distances, strict=True)
+    )

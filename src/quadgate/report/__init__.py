@@ -1,6 +1,14 @@
 """What a run or an evaluation tells people: measures, their text, and the report beside a model."""
 
-from quadgate.report.evaluation import Predictions, class_names, evaluate, part_to_judge, predict
+from quadgate.report.evaluation import (
+    Predictions,
+    check_channels,
+    class_names,
+    evaluate,
+    part_to_judge,
+    predict,
+    with_neighbors,
+)
 from quadgate.report.metrics import Measures, Scores, check_labels, score, wilson_interval
 from quadgate.report.record import training_lines, write_report
 from quadgate.report.text import print_scores, scores_table
@@ -9,6 +17,7 @@ __all__ = [
     "Measures",
     "Predictions",
     "Scores",
+    "check_channels",
     "check_labels",
     "class_names",
     "evaluate",
@@ -19,5 +28,6 @@ __all__ = [
     "scores_table",
     "training_lines",
     "wilson_interval",
+    "with_neighbors",
     "write_report",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from quadgate.data import Dataset, Sequences
 from quadgate.errors import InputError, suggest
+from quadgate.explain import Neighbor, TrainingCases, neighbors_of
 from quadgate.model import Ensemble, Model, write_atomically
 from quadgate.report.metrics import Scores, check_labels, score
 
 CASES = 256  # that run together: enough to keep the machine busy, and the memory small
 UNKNOWN = ("refuse", "ignore")
+_OF_A_NEIGHBOR = ("neighbor", "class of neighbor", "distance of neighbor")
 
 
 def part_to_judge(data: Dataset, model: Model | Ensemble | None = None) -> tuple[Sequences, str]:
@@ -38,11 +40,13 @@ class Predictions:
         cases: N names.
         classes: `[K]`.
         probabilities: `[N, K]` float32.
+        neighbors: the nearest training cases of each, or None where they were not asked for.
     """
 
     cases: tuple[str, ...]
     classes: NDArray[Any]
     probabilities: NDArray[np.float32]
+    neighbors: tuple[tuple[Neighbor, ...], ...] | None = None
 
     @property
     def answers(self) -> NDArray[Any]:
@@ -50,12 +54,16 @@ class Predictions:
         return np.asarray(self.classes[self.probabilities.argmax(axis=1)])
 
     def as_csv(self) -> str:
-        """Return a table: case, class, and a column for the probability of each class."""
+        """Return a table: case, class, a column for the probability of each class, and three for each neighbour."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["case", "class", *(f"probability of {name}" for name in self.classes.tolist())])
-        for name, answer, row in zip(self.cases, self.answers.tolist(), self.probabilities, strict=True):
-            table.writerow([name, answer, *map(str, row)])
+        near = self.neighbors or ((),) * len(self.cases)
+        count = len(near[0]) if near else 0
+        head = [f"{what} {k}" for k in range(1, count + 1) for what in _OF_A_NEIGHBOR]
+        table.writerow(["case", "class", *(f"probability of {name}" for name in self.classes.tolist()), *head])
+        for name, answer, row, found in zip(self.cases, self.answers.tolist(), self.probabilities, near, strict=True):
+            told = [cell for one in found for cell in (one.name, one.label, f"{one.distance:.7g}")]
+            table.writerow([name, answer, *map(str, row), *told])
         return text.getvalue()
 
     def write_csv(self, path: Path) -> None:
@@ -65,12 +73,15 @@ class Predictions:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
-        return {
+        found = {
             "classes": self.classes.tolist(),
             "cases": list(self.cases),
             "class": self.answers.tolist(),
             "probabilities": self.probabilities.tolist(),
         }
+        if self.neighbors is not None:
+            found["neighbors"] = [[one.as_json() for one in near] for near in self.neighbors]
+        return found
 
 
 def predict(model: Model | Ensemble, sequences: Sequences) -> Predictions:
@@ -81,11 +92,22 @@ def predict(model: Model | Ensemble, sequences: Sequences) -> Predictions:
     """
     if model.classes is None:
         raise InputError(f"{model.source}: found recurrent layers alone, expected a classifier with a head")
-    _check_channels(model, sequences)
+    check_channels(model, sequences)
     parts = [sequences.series[start : start + CASES] for start in range(0, len(sequences), CASES)]
     probabilities = np.concatenate([model.run(list(part), output="probabilities")[0] for part in parts])
     names = sequences.names or tuple(map(str, range(len(sequences))))
     return Predictions(names, class_names(model), probabilities)
+
+
+def with_neighbors(
+    predictions: Predictions, model: Model | Ensemble, sequences: Sequences, trained: TrainingCases, count: int
+) -> Predictions:
+    """Add to predictions the `count` training cases whose final states are nearest.
+
+    Raises:
+        InputError: there are fewer training cases, or they are another model's.
+    """
+    return replace(predictions, neighbors=neighbors_of(model, sequences.series, trained, count))
 
 
 def class_names(model: Model | Ensemble) -> NDArray[Any]:
@@ -112,7 +134,12 @@ def evaluate(model: Model | Ensemble, sequences: Sequences, unknown_labels: str 
     return score(labels, predict(model, sequences).probabilities, classes)
 
 
-def _check_channels(model: Model | Ensemble, sequences: Sequences) -> None:
+def check_channels(model: Model | Ensemble, sequences: Sequences) -> None:
+    """Refuse series of another number of channels than a model reads.
+
+    Raises:
+        InputError: says which, and what may be wrong.
+    """
     found, expected = len(sequences.channels), model.inputs
     if found == expected:
         return

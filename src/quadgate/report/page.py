@@ -2,95 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from quadgate.data import Sequences
-from quadgate.explain import TrainingCases, explain_case
 from quadgate.explain.case_page import case_blocks, case_lead
 from quadgate.explain.pages import Figure, Note, Raw, Section, Table, drawing, render, svg
 from quadgate.explain.pages.figures import COLOURS
-from quadgate.model import Ensemble, Model
-from quadgate.report.evaluation import Predictions
-from quadgate.report.metrics import Scores, find_classes, wilson_interval
-from quadgate.report.suspicion import Suspicion
+from quadgate.report.findings import Curve, Findings, channel_statistics, quantiles
 from quadgate.report.text import NAMES
 
-MOST_CASES = 8  # that are drawn with all that led to their answer
+_MOST_ROWS = 200  # of a table
 
 
-def report_page(
-    model: Model | Ensemble,
-    train: Sequences | None,
-    test: Sequences,
-    scores: Scores,
-    predictions: Predictions,
-    found: list[Suspicion],
-    history: list[Any],
-    case: int | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> str:
+def report_page(found: Findings) -> str:
     """Return the page as HTML text that loads nothing.
-
-    Args:
-        model: the classifier.
-        train: the training part, or None.
-        test: the part that was judged, with labels.
-        scores: of it.
-        predictions: of it.
-        found: reasons to doubt the scores.
-        history: the epochs of its training, or none.
-        case: one more case to draw.
-        progress: called with a word on each step.
 
     Raises:
         MissingDependencyError: matplotlib or Jinja2 is not installed.
     """
-    truth = find_classes(np.asarray(test.labels), predictions.classes)[1]
+    scores = found.scores
     low, high = scores.interval
     lead = (
         f"Accuracy {scores.model.accuracy:.1%} on {scores.cases:,} cases (95 % interval {low:.1%} to {high:.1%}); "
         f"always answering {scores.majority!r} gets {scores.baseline.accuracy:.1%}."
     )
-    notes: list[Any] = [Note(one.text[0].upper() + one.text[1:] + ".", "warning") for one in found] or [
+    notes: list[Any] = [Note(one.text[0].upper() + one.text[1:] + ".", "warning") for one in found.doubts] or [
         Note(
             "No leak between the parts was found, the majority class is beaten, and the labels fit the series."
-            if train is not None
+            if found.train is not None
             else "The majority class is beaten; the training part is not known, so leaks were not looked for.",
             "good",
         )
     ]
-    drawn = _chosen(truth, predictions, case)
+    cases = [
+        Section(
+            f"{one.case.name}: {one.why}",
+            case_blocks(one.case, str(one.place)),
+            case=f"case-{one.place}",
+            lead=case_lead(one.case),
+        )
+        for one in found.cases
+    ]
     sections = [
         Section("Can it be believed?", notes, id="believe"),
-        Section("How good it is", _quality(truth, scores, predictions, test), id="quality"),
-        *([Section("How it learned", [_curves(history)], id="learning")] if history else []),
-        Section("The data", _data_card(train, test), id="data"),
-        Section("Why it said that", [Raw(_chooser(drawn, test))], id="why"),
-        *_cases(model, train, test, drawn, progress),
-        Section("Variables", [_variables(model)], id="variables"),
+        Section("How good it is", _quality(found), id="quality"),
+        *([Section("How it learned", [_learning(found.history)], id="learning")] if found.history else []),
+        Section("The data", _data_card(found), id="data"),
+        Section("Why it said that", [Raw(_chooser(found))], id="why"),
+        *cases,
+        Section("Variables", [_variables(found)], id="variables"),
     ]
-    title = f"{model.source or 'model'} on {test.source}"
-    return render(title, lead, sections, script="cases.js", data=None)
+    return render(f"{found.source}, judged on {found.test.source}", lead, sections, script="cases.js")
 
 
-def _quality(truth: NDArray[Any], scores: Scores, predictions: Predictions, test: Sequences) -> list[Any]:
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    names = [str(name) for name in scores.classes]
-    given = predictions.probabilities.astype(np.float64)
+def _quality(found: Findings) -> list[Any]:
+    scores = found.scores
     rows = [
         [shown, *(_measure(getattr(one, name)) for one in (scores.model, scores.baseline))]
         for name, shown in NAMES.items()
     ]
-    blocks: list[Any] = [Table(["", "model", f"always {scores.majority}"], rows)]
+    roc = _against_the_rest("ROC", found.roc, ("share of others taken for it", "share of the class found"))
+    precision = _against_the_rest("Precision and recall", found.precision, ("recall", "precision"))
+    blocks = [
+        Table(["", "model", f"always {scores.majority}"], rows),
+        _confusion(found),
+        roc,
+        precision,
+        _calibration(found),
+        _by_length(found),
+    ]
+    if found.mistakes:
+        head = ["case", "true class", "answered", "probability", "of the true class"]
+        mistakes = [
+            [one.case, one.true_class, one.answer, f"{one.probability:.3f}", f"{one.probability_of_true:.3f}"]
+            for one in found.mistakes
+        ]
+        title = f"Mistakes: {len(mistakes)}, the surest first"
+        blocks.append(Table(head, mistakes[:_MOST_ROWS], title, open=len(mistakes) <= 10))
+    return blocks
+
+
+def _confusion(found: Findings) -> Figure:
+    counts, names = found.scores.confusion, [str(name) for name in found.scores.classes]
     with drawing(4.2, 3.4) as (figure, axes):
-        axes.imshow(scores.confusion, cmap="Blues")
-        for (row, column), count in np.ndenumerate(scores.confusion) if len(names) <= 12 else ():
-            dark = count > scores.confusion.max() / 2
+        axes.imshow(counts, cmap="Blues")
+        for (row, column), count in np.ndenumerate(counts) if len(names) <= 12 else ():
+            dark = count > counts.max() / 2
             axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "#222222")
         if len(names) <= 20:
             axes.set_xticks(range(len(names)), [name[:10] for name in names], rotation=60)
@@ -98,75 +97,58 @@ def _quality(truth: NDArray[Any], scores: Scores, predictions: Predictions, test
         axes.set_xlabel("answered")
         axes.set_ylabel("true class")
         picture = svg(figure, "confusion")
-    table = Table(
-        ["true / answered", *names], [[n, *row] for n, row in zip(names, scores.confusion.tolist(), strict=True)]
-    )
+    rows = [[name, *row] for name, row in zip(names, counts.tolist(), strict=True)]
     caption = "Confusion: true classes by row, answers by column."
-    blocks.append(Figure(picture, caption, caption, table))
-    present = [k for k in range(len(names)) if 0 < (truth == k).sum() < len(truth)]
-    for kind, curve, labels in (
-        ("ROC", roc_curve, ("share of others taken for it", "share of the class found")),
-        ("Precision and recall", precision_recall_curve, ("recall", "precision")),
-    ):
-        rows = []
-        with drawing(4.2, 3.0) as (figure, axes):
-            for place, k in enumerate(present):
-                first, second, _ = curve(truth == k, given[:, k])
-                x, y = (first, second) if kind == "ROC" else (second, first)
-                axes.plot(x, y, label=names[k][:12], color=COLOURS[place % 8], linestyle=("-", "--")[place // 8 % 2])
-                rows += [[names[k], f"{a:.3f}", f"{b:.3f}"] for a, b in zip(x, y, strict=True)][:200]
-            axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-            if len(present) <= 12:
-                axes.legend(fontsize=7)
-            picture = svg(figure, kind.split()[0].lower())
-        caption = f"{kind}, each class against the rest."
-        blocks.append(Figure(picture, caption, caption, Table(["class", *labels], rows)))
-    blocks += [_calibration(truth, given), _by_length(truth, given, test)]
-    return blocks
+    return Figure(picture, caption, caption, Table(["true / answered", *names], rows))
 
 
-def _calibration(truth: NDArray[Any], given: NDArray[np.float64]) -> Figure:
-    sure, right = given.max(axis=1), given.argmax(axis=1) == truth
-    edges = np.linspace(0, 1, 11)
-    place = np.clip(np.digitize(sure, edges) - 1, 0, 9)
-    bins = [
-        (float(sure[place == k].mean()), float(right[place == k].mean()), int((place == k).sum()))
-        for k in np.unique(place)
-    ]
-    off = sum(count * abs(said - was) for said, was, count in bins) / len(truth)
+def _against_the_rest(kind: str, curves: list[Curve], labels: tuple[str, str]) -> Figure:
+    rows = []
+    with drawing(4.2, 3.0) as (figure, axes):
+        for place, one in enumerate(curves):
+            line = ("-", "--")[place // 8 % 2]
+            axes.plot(one.x, one.y, label=one.name[:12], color=COLOURS[place % 8], linestyle=line)
+            rows += [[one.name, f"{x:.3f}", f"{y:.3f}"] for x, y in zip(one.x, one.y, strict=True)][:_MOST_ROWS]
+        axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        if 0 < len(curves) <= 12:
+            axes.legend(fontsize=7, loc="lower right" if kind == "ROC" else "lower left")
+        picture = svg(figure, kind.split()[0].lower())
+    caption = f"{kind}, each class against the rest."
+    return Figure(picture, caption, caption, Table(["class", *labels], rows))
+
+
+def _calibration(found: Findings) -> Figure:
+    bins = found.calibration
     with drawing(4.2, 3.0) as (figure, axes):
         axes.plot([0, 1], [0, 1], color="#777777", linestyle=":")
-        axes.plot([b[0] for b in bins], [b[1] for b in bins], marker="o")
+        axes.plot([one.said for one in bins], [one.right for one in bins], marker="o")
         axes.set(xlabel="probability given to the answer", ylabel="share that was right")
         picture = svg(figure, "calibration")
+    off = found.calibration_error
     caption = f"Calibration: said and true are {off:.1%} apart on average (expected calibration error, 10 bins)."
-    rows = [[f"{said:.3f}", f"{was:.3f}", count] for said, was, count in bins]
+    rows = [[f"{one.said:.3f}", f"{one.right:.3f}", one.cases] for one in bins]
     return Figure(picture, caption, caption, Table(["said", "was right", "cases"], rows))
 
 
-def _by_length(truth: NDArray[Any], given: NDArray[np.float64], test: Sequences) -> Figure:
-    right = given.argmax(axis=1) == truth
-    lengths = test.lengths
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 7)).astype(int))
-    place = np.clip(np.searchsorted(edges, lengths, side="right") - 1, 0, max(0, len(edges) - 2))
-    rows, bars = [], []
-    for k in np.unique(place):
-        inside = place == k
-        share, interval = right[inside].mean(), wilson_interval(int(right[inside].sum()), int(inside.sum()))
-        label = f"{lengths[inside].min()} to {lengths[inside].max()}"
-        bars.append((label, share, interval))
-        rows.append([label, int(inside.sum()), f"{share:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}"])
+def _by_length(found: Findings) -> Figure:
+    groups = found.lengths
+    labels = [f"{o.shortest} to {o.longest}" if o.longest > o.shortest else str(o.longest) for o in groups]
+    below = [max(0, one.accuracy - one.interval[0]) for one in groups]
+    above = [max(0, one.interval[1] - one.accuracy) for one in groups]
     with drawing(4.2, 2.6) as (figure, axes):
-        shares = np.array([bar[1] for bar in bars])
-        errors = np.array([[max(0, s - b[2][0]), max(0, b[2][1] - s)] for s, b in zip(shares, bars, strict=True)]).T
-        axes.bar([bar[0] for bar in bars], shares, yerr=errors, color=COLOURS[4], ecolor="#777777")
+        shares = [one.accuracy for one in groups]
+        axes.bar(labels, shares, yerr=[below, above], color=COLOURS[4], ecolor="#777777")
         axes.set(xlabel="steps", ylabel="accuracy", ylim=(0, 1.02))
         picture = svg(figure, "length")
     caption = "Accuracy by length of the series, with 95 % intervals."
+    rows = [
+        [label, one.cases, f"{one.accuracy:.3f}", f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"]
+        for label, one in zip(labels, groups, strict=True)
+    ]
     return Figure(picture, caption, caption, Table(["steps", "cases", "accuracy", "interval"], rows))
 
 
-def _curves(history: list[Any]) -> Figure:
+def _learning(history: list[Any]) -> Figure:
     search = [one for one in history if one.valid_loss is not None]
     with drawing(4.2, 2.8) as (figure, axes):
         for stage in dict.fromkeys(one.stage for one in history):
@@ -188,89 +170,48 @@ def _curves(history: list[Any]) -> Figure:
     return Figure(picture, caption, caption, Table(["stage", "epoch", "training", "validation", "accuracy"], rows))
 
 
-def _data_card(train: Sequences | None, test: Sequences) -> list[Any]:
-    parts = {"training": train, "judged": test} if train is not None else {"judged": test}
-    there = {name: part for name, part in parts.items() if part is not None}
-    rows = [[name, part.describe(), sum(one.size for one in part.series)] for name, part in there.items()]
+def _data_card(found: Findings) -> list[Any]:
+    parts = found.parts
+    rows = [[name, part.describe(), sum(one.size for one in part.series)] for name, part in parts.items()]
     blocks: list[Any] = [
         Table(["part", "sizes", "numbers"], rows, "None is missing: a missing value is refused when it is read.")
     ]
-    classes = np.unique(np.concatenate([part.classes for part in there.values()]))
+    classes = np.unique(np.concatenate([part.classes for part in parts.values()]))
     shares = [
-        [str(c), *(f"{(p.labels == c).sum()} ({(p.labels == c).mean():.1%})" for p in there.values())] for c in classes
+        [str(c), *(f"{(p.labels == c).sum()} ({(p.labels == c).mean():.1%})" for p in parts.values())] for c in classes
     ]
-    blocks.append(Table(["class", *there], shares, "Cases of each class"))
-    steps = np.concatenate((train or test).series)
+    blocks.append(Table(["class", *parts], shares, "Cases of each class"))
+    first = next(iter(parts.values()))
     channels = [
-        [name, *(f"{value:.4g}" for value in (one.mean(), one.std(), one.min(), one.max()))]
-        for name, one in zip(test.channels, steps.T.astype(np.float64), strict=True)
+        [name, *(f"{value:.4g}" for value in one.values())]
+        for name, one in zip(first.channels, channel_statistics(first), strict=True)
     ]
-    blocks.append(
-        Table(["channel", "mean", "deviation", "least", "most"], channels[:200], "Channels", open=len(channels) < 15)
-    )
+    head = ["channel", "mean", "deviation", "least", "most"]
+    blocks.append(Table(head, channels[:_MOST_ROWS], "Channels", open=len(channels) < 15))
     with drawing(4.2, 2.2) as (figure, axes):
-        for name, part in there.items():
-            axes.hist(part.lengths, bins=20, alpha=0.6, label=name)
+        lengths = np.concatenate([part.lengths for part in parts.values()])
+        edges = np.arange(lengths.min(), lengths.max() + 2, max(1, -(-int(np.ptp(lengths)) // 20))) - 0.5
+        for name, part in parts.items():
+            axes.hist(part.lengths, bins=edges, alpha=0.6, label=name)
         axes.set(xlabel="steps", ylabel="cases")
         axes.legend(fontsize=8)
         picture = svg(figure, "lengths")
     caption = "Lengths of the series."
-    quantiles = [0, 0.25, 0.5, 0.75, 1]
-    rows = [[f"{q:.0%}", *(f"{np.quantile(part.lengths, q):g}" for part in there.values())] for q in quantiles]
-    blocks.append(Figure(picture, caption, caption, Table(["share of cases up to", *there], rows)))
+    counted = zip(("0%", "25%", "50%", "75%", "100%"), *map(quantiles, parts.values()), strict=True)
+    rows = [[share, *(f"{value:g}" for value in values)] for share, *values in counted]
+    blocks.append(Figure(picture, caption, caption, Table(["share of cases up to", *parts], rows)))
     return blocks
 
 
-def _chosen(truth: NDArray[Any], predictions: Predictions, case: int | None) -> dict[int, str]:
-    """Choose the cases that are drawn, and say why each: asked for, a sure mistake, a narrow call, a sure hit."""
-    given = predictions.probabilities
-    answer, sure = given.argmax(axis=1), given.max(axis=1)
-    ordered = np.sort(given, axis=1)
-    margin = ordered[:, -1] - ordered[:, -2]
-    found: dict[int, str] = {} if case is None else {case: "asked for"}
-    wrong = np.flatnonzero(answer != truth)
-    for k in wrong[np.argsort(-sure[wrong], kind="stable")][:4]:
-        found.setdefault(int(k), "a confident mistake")
-    for k in np.argsort(margin, kind="stable")[:2]:
-        found.setdefault(int(k), "a narrow call")
-    for k in np.argsort(-sure, kind="stable"):
-        if len(found) >= MOST_CASES:
-            break
-        if answer[k] == truth[k] and list(found.values()).count("a sure answer") < 2:
-            found.setdefault(int(k), "a sure answer")
-    return found
-
-
-def _chooser(drawn: dict[int, str], test: Sequences) -> str:
-    from html import escape
-
-    options = "".join(f'<option value="case-{k}">{escape(test.name(k))}: {why}</option>' for k, why in drawn.items())
+def _chooser(found: Findings) -> str:
+    options = "".join(
+        f'<option value="case-{one.place}">{escape(one.case.name)}: {one.why}</option>' for one in found.cases
+    )
     return f'<p class="wide"><label>Case <select id="case">{options}</select></label></p>'
 
 
-def _cases(
-    model: Model | Ensemble,
-    train: Sequences | None,
-    test: Sequences,
-    drawn: dict[int, str],
-    progress: Callable[[str], None],
-) -> list[Section]:
-    trained = None
-    if train is not None:
-        progress(f"the states of {len(train):,} training cases")
-        trained = TrainingCases.of(model, train)
-    sections = []
-    for number, (k, why) in enumerate(drawn.items(), start=1):
-        progress(f"case {number} of {len(drawn)}: {test.name(k)}")
-        truth = None if test.labels is None else test.labels[k].item()
-        case = explain_case(model, test.series[k], test.name(k), test.channels, truth, trained)
-        title = f"{case.name}: {why}"
-        sections.append(Section(title, case_blocks(case, str(k)), case=f"case-{k}", lead=case_lead(case)))
-    return sections
-
-
-def _variables(model: Model | Ensemble) -> Table:
-    table = model.summary()
+def _variables(found: Findings) -> Table:
+    table = found.variables
     rows = [[row.name, str(row.shape), f"{row.count:,}"] for row in table.rows]
     return Table(["variable", "shape", "numbers"], [*rows, ["total", "", f"{table.total:,}"]])
 

@@ -1,13 +1,40 @@
-"""Which cases a run learned from, and which it is judged by: as in its training."""
+"""Which data a run learned from, and which cases it is judged by: as in its training."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from quadgate.data import Dataset, Sequences, split
-from quadgate.errors import FileFormatError
+from quadgate.data import Dataset, Sequences, read, split
+from quadgate.errors import FileFormatError, InputError
+from quadgate.explain import TrainingCases
+from quadgate.explain.neighbors import STATES
+from quadgate.model import Ensemble, Model
 from quadgate.report.record import REPORT
+
+
+def data_of_run(run: Path, source: str | None = None) -> Dataset:
+    """Read the data that a run was trained on once more, in the same way; or `source` in their place, in that way.
+
+    Raises:
+        InputError: the run does not say what it was trained on, or that is not there any more.
+        FileFormatError: the run's report.json is damaged.
+    """
+    file = run / REPORT
+    if not file.is_file():
+        if source is None:
+            raise InputError(f"{run}: found no {REPORT}, which says what it was trained on; expected DATA with it")
+        return read(source)
+    try:
+        how: dict[str, Any] = dict(_document(file)["data"]["read"])
+        if source is not None:
+            how |= {"source": source, "x": None, "y": None, "test": None}
+        return read(how.pop("source"), **how)
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error
 
 
 def parts_of_run(run: Path, data: Dataset) -> tuple[Sequences | None, Sequences, str]:
@@ -22,12 +49,54 @@ def parts_of_run(run: Path, data: Dataset) -> tuple[Sequences | None, Sequences,
     if not file.is_file():
         return None, data.train, f"all cases: {data.train.describe()}; which of them it learned from is not known"
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = _document(file)
         settings = document["settings"]
+        if data.train.labels is None:
+            return None, data.train, f"all cases: {data.train.describe()}"
         train, test = split(data.train, float(settings["test_fraction"]), int(settings["seed"]))
         expected = document["data"]["test_cases"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error
     if len(test) != expected:
         return None, data.train, f"all cases: {data.train.describe()}; the run was measured on other data"
     return train, test, f"the part that training held out: {test.describe()}"
+
+
+def trained_of_run(
+    run: Path, model: Model | Ensemble, train: Sequences | None, progress: Callable[[str], None]
+) -> TrainingCases | None:
+    """Return the training cases as the model sees them: the states that training left, or computed; None of None."""
+    if train is None:
+        return None
+    if (run / STATES).is_file():
+        kept = TrainingCases.load(run)
+        labels = None if train.labels is None else tuple(train.labels.tolist())
+        if len(kept.states) == len(train) and kept.labels == labels:
+            return replace(kept, series=train.series)
+    progress(f"running the model over {len(train):,} training cases")
+    return TrainingCases.of(model, train)
+
+
+def find_case(part: Sequences, which: str, option: str) -> int:
+    """Return the place of a case that is named by its number, from 0, or by its name.
+
+    Raises:
+        InputError: there is no such case.
+
+    >>> find_case(Sequences([[[1.0]], [[2.0]]], names=["a.csv", "b.csv"]), "b.csv", "--case")
+    1
+    """
+    if part.names is not None and which in part.names:
+        return part.names.index(which)
+    if not which.isdecimal() or int(which) >= len(part):
+        names = "" if part.names is None else f", or a name such as {part.names[0]!r}"
+        raise InputError(f"{option}: found {which!r}, expected a number from 0 to {len(part) - 1}{names}")
+    return int(which)
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error
+    return document

@@ -22,8 +22,17 @@ REPORT = "report.json"
 PACKAGES = ("quadgate", "torch", "numpy", "scikit-learn", "safetensors")
 
 
-def write_report(run: Run, how: tuple[str, ...], test: Sequences, scores: Scores) -> dict[str, Any]:
+def write_report(
+    run: Run, how: tuple[str, ...], test: Sequences, scores: Scores, given: dict[str, Any]
+) -> dict[str, Any]:
     """Write `report.json` into the run's folder, whole or not at all, and return what it holds.
+
+    Args:
+        run: that ended.
+        how: what was said of the data.
+        test: the part it was measured on.
+        scores: of it.
+        given: the arguments of `quadgate.data.read` that gave the data.
 
     Raises:
         InputError: the run was not trained into a folder.
@@ -35,6 +44,7 @@ def write_report(run: Run, how: tuple[str, ...], test: Sequences, scores: Scores
         "data": {
             "source": test.source,
             "how": list(how),
+            "read": {name: _kept(value) for name, value in given.items()},
             "test_cases": len(test),
             "fitted_cases": run.fitted_cases,
             "validation_cases": run.validation_cases,
@@ -63,6 +73,13 @@ def add_to_report(folder: Path, facts: dict[str, Any]) -> None:
     document = json.loads(file.read_text(encoding="utf-8")) | {"report": facts}
     with write_atomically(file) as beside:
         beside.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _kept(value: Any) -> Any:
+    """Keep a path so that it is found from any folder."""
+    if isinstance(value, (str, Path)) and Path(value).exists():
+        return str(Path(value).resolve())
+    return value
 
 
 def training_lines(run: Run) -> list[str]:

@@ -58,7 +58,16 @@ class Raw:
     kind: str = "raw"
 
 
-Block = Table | Figure | Note | Raw
+@dataclass(frozen=True)
+class Code:
+    """Lines that a reader copies and runs."""
+
+    text: str
+    caption: str
+    kind: str = "code"
+
+
+Block = Table | Figure | Note | Raw | Code
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,18 @@ def figure_font(language: str) -> str:
 
 @contextmanager
 def drawing(
-    width: float, height: float, rows: int = 1, columns: int = 1, font: str = "", **options: Any
+    width: float,
+    height: float,
+    rows: int = 1,
+    columns: int = 1,
+    font: str = "",
+    halves: tuple[int, int] | None = None,
+    **options: Any,
 ) -> Iterator[Any]:
     """Draw on axes `[rows, columns]` of a figure of this size in inches, in the style of the pages.
 
-    Yields the figure and the array of axes (or the one axis).
+    Yields the figure and the array of axes (or the one axis), or with `halves`, how many plots stand left and right,
+    those of each side.
     """
     matplotlib = require("matplotlib", *_NEEDED)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -70,7 +77,12 @@ def drawing(
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        yield figure, figure.subplots(rows, columns, **options)
+        if halves is None:
+            axes = figure.subplots(rows, columns, **options)
+        else:
+            parts: Any = figure.subfigures(1, 2)
+            axes = [part.subplots(count, 1) for part, count in zip(parts, halves, strict=True)]
+        yield figure, axes
 
 
 def svg(figure: Any, name: str) -> str:
