@@ -1,9 +1,12 @@
-// A step allocates nothing and calls no system: allocations are counted, and the steps of a child process run where the
-// kernel of Linux kills it at the first system call.
+// A step allocates nothing, takes no lock and calls no system: allocations and locks are counted, and the steps of a child
+// process run where the kernel of Linux kills it at the first system call.
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 
 #if defined(__linux__)
+#include <dlfcn.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,7 +21,7 @@
 // operator new takes its memory from these two.
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 constexpr bool kCounted = true;
-static long allocations = 0;
+static long allocations = 0, locks = 0;
 extern "C" void* __libc_malloc(std::size_t size);
 extern "C" void* __libc_memalign(std::size_t line, std::size_t size);
 extern "C" void* malloc(std::size_t size) {
@@ -29,9 +32,15 @@ extern "C" void* aligned_alloc(std::size_t line, std::size_t size) {
   ++allocations;
   return __libc_memalign(line, size);
 }
+// std::mutex takes its lock from this; a lock that is free calls no system, so that the child would not notice.
+extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+  ++locks;
+  static const auto lock = reinterpret_cast<int (*)(pthread_mutex_t*)>(dlsym(RTLD_NEXT, "pthread_mutex_lock"));
+  return lock(mutex);
+}
 #else
 constexpr bool kCounted = false;
-static long allocations = 0;
+static long allocations = 0, locks = 0;
 #endif
 
 namespace {
@@ -85,11 +94,15 @@ void test_steps(std::int64_t streams) {
   Network network(streams);
   const std::vector<float> x(static_cast<std::size_t>(streams * Network::C), 0.7f);
   std::vector<float> answers(static_cast<std::size_t>(streams * Network::K));
-  const long before = allocations;
+  std::mutex mutex;
+  { const std::lock_guard<std::mutex> taken(mutex); }
+  expect(locks > 0 || !kCounted, "locks are counted");
+  const long before = allocations, locks_before = locks;
   take_steps(*network.stream, x, answers);
   const long taken = allocations - before;
   expect(before > 0 || !kCounted, "allocations are counted");
   expect(taken == 0, "a step allocates nothing");
+  expect(locks == locks_before, "a step takes no lock");
   expect(answers[0] > 0 && answers[0] < 1, "the answers are probabilities");
 
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
