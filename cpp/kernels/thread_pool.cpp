@@ -1,6 +1,8 @@
 #include "thread_pool.h"
 
+#if !defined(_WIN32)
 #include <pthread.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -130,7 +132,9 @@ alignas(Pool) std::byte storage[sizeof(Pool)];
 Pool& pool() {
   static Pool* const made = [] {
     Pool* const first = new (storage) Pool;
+#if !defined(_WIN32)
     pthread_atfork(nullptr, nullptr, [] { new (storage) Pool; });
+#endif
     return first;
   }();
   return *made;
