@@ -52,6 +52,9 @@ struct ForwardTile : TileCases<Real> {
   }
 
   Real* c_of(std::int64_t s, std::int64_t block) const { return c + (block * this->tile.count + s) * L; }
+  Real* planes_of(Real* saved, std::int64_t s, std::int64_t block) const {
+    return saved + (s * layout.blocks + block) * saved_layout.planes * L;
+  }
 
   const LstmCell& cell;
   const Real* packed;
@@ -93,39 +96,51 @@ void store_states(const ForwardTile<Real>& t, Real* c, Real* h) {
   }
 }
 
-// What a step does to a vector of units of a case, from their sums z on. `saved` is the step's.
+// The new c of a vector of units of a case, from their sums z. `saved` is the step's.
 template <bool kSave, class Real, class Gates>
-QUADGATE_INLINE void finish_units(const ForwardTile<Real>& t, const Gates& gates, std::int64_t s, std::int64_t block,
-                                  const Real* sums, Real* saved) {
+QUADGATE_INLINE void remember_units(const ForwardTile<Real>& t, const Gates& gates, std::int64_t s, std::int64_t block,
+                                    const Real* z, Real* saved) {
   constexpr int L = kLanes<Real>;
-  const std::int64_t unit = block * L;
-  const Vector<Real> z[kGates] = {load(sums), load(sums + L), load(sums + 2 * L), load(sums + 3 * L)};
   Real* const c = t.c_of(s, block);
   const Vector<Real> c_before = load(c);
   Slopes<Real> slopes;
-  const UnitState<Real> state =
-      gates.template step<kSave>(z, c_before, t.packed + t.layout.peepholes_at + block * 3 * L, slopes);
-  store(c, state.c);
-  if (Gates::kGeneral && t.cell.projection) {
-    store(t.shown + s * t.layout.units + unit, state.shown);
-  } else {
-    store(t.h_next + s * t.layout.width + unit, state.shown);
-    Real* const output = t.output_rows[s];
-    if (output) store_part(output + unit, state.shown, t.cell.units - unit);
-  }
+  const Vector<Real> c_new =
+      gates.template remember<kSave>(z, c_before, t.packed + t.layout.peepholes_at + block * 3 * L, slopes);
+  store(c, c_new);
   if constexpr (kSave) {
-    Real* const planes = saved + (s * t.layout.blocks + block) * t.saved_layout.planes * L;
+    Real* const planes = t.planes_of(saved, s, block);
     store(planes + kOfI * L, slopes.of_i);
     store(planes + kOfJ * L, slopes.of_j);
     store(planes + kOfF * L, slopes.of_f);
-    store(planes + kOfO * L, slopes.of_o);
-    store(planes + kOfC * L, slopes.of_c);
     store(planes + kKeep * L, slopes.keep);
     if (Gates::kGeneral && t.cell.peepholes) {
       store(planes + t.saved_layout.states * L, c_before);
-      store(planes + (t.saved_layout.states + 1) * L, state.c);
+      store(planes + (t.saved_layout.states + 1) * L, c_new);
     }
-    if (Gates::kGeneral && t.cell.projection) store(planes + t.saved_layout.shown * L, state.shown);
+  }
+}
+
+// What they show, once their c is new.
+template <bool kSave, class Real, class Gates>
+QUADGATE_INLINE void show_units(const ForwardTile<Real>& t, const Gates& gates, std::int64_t s, std::int64_t block,
+                                const Real* z, Real* saved) {
+  constexpr int L = kLanes<Real>;
+  const std::int64_t unit = block * L;
+  Slopes<Real> slopes;
+  const Vector<Real> shown = gates.template show<kSave>(
+      z, load(t.c_of(s, block)), t.packed + t.layout.peepholes_at + block * 3 * L, slopes);
+  if (Gates::kGeneral && t.cell.projection) {
+    store(t.shown + s * t.layout.units + unit, shown);
+  } else {
+    store(t.h_next + s * t.layout.width + unit, shown);
+    Real* const output = t.output_rows[s];
+    if (output) store_part(output + unit, shown, t.cell.units - unit);
+  }
+  if constexpr (kSave) {
+    Real* const planes = t.planes_of(saved, s, block);
+    store(planes + kOfO * L, slopes.of_o);
+    store(planes + kOfC * L, slopes.of_c);
+    if (Gates::kGeneral && t.cell.projection) store(planes + t.saved_layout.shown * L, shown);
   }
 }
 
@@ -210,12 +225,16 @@ void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std
     for (std::int64_t block = 0; block < t.layout.blocks; block += at_a_time) {
       const std::int64_t last = block + at_a_time < t.layout.blocks ? block + at_a_time : t.layout.blocks;
       sum_blocks(t, block, last);
-      const Real* z = t.z;
-      for (std::int64_t b = block; b < last; ++b) {
-        for (std::int64_t s = 0; s < t.tile.count; ++s, z += t.layout.kWide) {
-          if (t.reads(s, r)) finish_units<kSave>(t, gates, s, b, z, saved);
+      const auto for_units = [&](const auto& function) {
+        const Real* z = t.z;
+        for (std::int64_t b = block; b < last; ++b) {
+          for (std::int64_t s = 0; s < t.tile.count; ++s, z += t.layout.kWide) {
+            if (t.reads(s, r)) function(s, b, z);
+          }
         }
-      }
+      };
+      for_units([&](std::int64_t s, std::int64_t b, const Real* z) { remember_units<kSave>(t, gates, s, b, z, saved); });
+      for_units([&](std::int64_t s, std::int64_t b, const Real* z) { show_units<kSave>(t, gates, s, b, z, saved); });
     }
     if (t.cell.projection) project(t, r);
     Real* const h = t.h;
