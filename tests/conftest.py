@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+
+# Every run explores new examples, but where a change is judged: there the examples are the same each time.
+hypothesis.settings.register_profile("judge", derandomize=True, deadline=None)
 
 ORACLE = Path(__file__).parent / "golden" / "oracle"
 collect_ignore_glob = ["golden/*/make.py"]  # they need the frameworks whose files they write

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "arrays.h"
 #include "head.h"
 #include "python_gru.h"
@@ -59,13 +60,13 @@ class PythonStream {
     if (layers.size() == 0) throw Refused("layers: found none, expected at least one");
     StreamParts parts;
     parts.probabilities = probabilities;
-    for (std::size_t k = 0; k < layers.size(); ++k) parts.layers.push_back(layer(nb::cast<nb::tuple>(layers[k]), parts, k));
+    for (std::size_t k = 0; k < layers.size(); ++k) parts.layers.push_back(layer(layers[k], parts, k));
     if (!mean.is_none()) {
       parts.mean = keep<double>("mean", mean, false, {inputs_}, "C");
       parts.scale = keep<double>("scale", scale, false, {inputs_}, "C");
     }
     if (!head.is_none()) {
-      parts.head = nb::cast<const Head*>(head);
+      parts.head = taken<const Head*>("head", head, "a Head or None");
       kept_.push_back(nb::borrow(head));
       if (parts.head->shape().features != next_inputs_) {
         throw Refused("head: found " + std::to_string(parts.head->shape().features) + " features, expected " +
@@ -108,8 +109,9 @@ class PythonStream {
   }
 
   // An LSTM comes as (layer, c, h), a GRU as (layer, h).
-  StreamedLayer layer(const nb::tuple& given, StreamParts& parts, std::size_t place) {
-    if (given.size() != 2 && given.size() != 3) throw Refused("layers: found a tuple of another size");
+  StreamedLayer layer(nb::handle value, StreamParts& parts, std::size_t place) {
+    const nb::tuple given = taken<nb::tuple>("layers", value, "a tuple for each layer");
+    if (given.size() != 2 && given.size() != 3) throw Refused("layers: found a tuple of " + std::to_string(given.size()) + ", expected 2 or 3");
     const nb::object packed = given[0], c = given[1], h = given[given.size() - 1];
     kept_.push_back(packed);
     const auto take = [&](auto one, const auto* found) -> StreamedLayer {

@@ -16,13 +16,10 @@ namespace quadgate {
   extern const GruKernels<double> kGruDouble;  \
   extern const HeadKernels kHead;              \
   }
-#if defined(__x86_64__)
-QUADGATE_KERNELS_OF(baseline)
-QUADGATE_KERNELS_OF(avx2)
 QUADGATE_KERNELS_OF(avx512)
-#elif defined(__aarch64__)
+QUADGATE_KERNELS_OF(avx2)
+QUADGATE_KERNELS_OF(baseline)
 QUADGATE_KERNELS_OF(neon)
-#endif
 
 namespace {
 
@@ -35,13 +32,20 @@ struct Target {
   const HeadKernels* head;
 };
 
+#define QUADGATE_TARGET_OF(name, target) \
+  {name, &target::kLstmFloat, &target::kLstmDouble, &target::kGruFloat, &target::kGruDouble, &target::kHead},
 constexpr Target kTargets[] = {
-#if defined(__x86_64__)
-    {"avx512", &avx512::kLstmFloat, &avx512::kLstmDouble, &avx512::kGruFloat, &avx512::kGruDouble, &avx512::kHead},
-    {"avx2", &avx2::kLstmFloat, &avx2::kLstmDouble, &avx2::kGruFloat, &avx2::kGruDouble, &avx2::kHead},
-    {"x86-64", &baseline::kLstmFloat, &baseline::kLstmDouble, &baseline::kGruFloat, &baseline::kGruDouble, &baseline::kHead},
-#elif defined(__aarch64__)
-    {"neon", &neon::kLstmFloat, &neon::kLstmDouble, &neon::kGruFloat, &neon::kGruDouble, &neon::kHead},
+#if defined(QUADGATE_HAS_avx512)
+    QUADGATE_TARGET_OF("avx512", avx512)
+#endif
+#if defined(QUADGATE_HAS_avx2)
+    QUADGATE_TARGET_OF("avx2", avx2)
+#endif
+#if defined(QUADGATE_HAS_baseline)
+    QUADGATE_TARGET_OF("x86-64", baseline)
+#endif
+#if defined(QUADGATE_HAS_neon)
+    QUADGATE_TARGET_OF("neon", neon)
 #endif
 };
 

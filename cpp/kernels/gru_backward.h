@@ -53,17 +53,22 @@ struct GruBackwardTile {
     return static_cast<std::size_t>(size);
   }
 
-  bool reads(std::int64_t s, std::int64_t r) const { return forward.reads(s, r); }
-  // The gradients of n, z, r, u of a block, of case s at the step that is `step` steps after the stretch's first.
-  Real* d_sums_of(std::int64_t block, std::int64_t step, std::int64_t s) const {
-    return d_sums + ((block * stretch + step) * tile.count + s) * kWide;
+  // The gradients of n, z, r, u of a block.
+  Real* d_sums_of(std::int64_t block, std::int64_t row) const {
+    return d_sums + (block * stretch * tile.count + row) * kWide;
   }
-  Real* d_n_of(std::int64_t step, std::int64_t s) const { return d_n + (step * tile.count + s) * layout.units; }
+  Real* d_n_of(std::int64_t row) const { return d_n + row * layout.units; }
+
+  // Lays out the rows of the stretch of steps [first, last): one for each case that reads a step, step by step.
+  void find_rows(std::int64_t first, std::int64_t last) {
+    row_of_step[0] = 0;
+    for (std::int64_t r = first; r < last; ++r) row_of_step[r - first + 1] = row_of_step[r - first] + forward.reading(r);
+  }
   Real* d_h_of(std::int64_t s, std::int64_t block) const { return d_h + s * layout.units + block * L; }
   // h before the r-th step of case s; null where it is zero.
   const Real* h_before(std::int64_t s, std::int64_t r) const {
     if (r > 0) return forward.output_row(s, r - 1);
-    return call.forward.h_start ? call.forward.h_start + (tile.first + s) * cell.units : nullptr;
+    return call.forward.h_start ? call.forward.h_start + forward.place[s] * cell.units : nullptr;
   }
 
   GruForwardTile<Real> forward;
@@ -75,10 +80,11 @@ struct GruBackwardTile {
   Real* gradient;  // null where that of the weights is not wanted
   std::int64_t stretch;
   std::int64_t inputs_stride;
+  std::int64_t row_of_step[kLongestSum + 1];  // the first row of each step of a stretch, then the number of rows
   Real* d_h;            // [cases][units]
-  Real* d_sums;         // [blocks][steps][cases][n, z, r, u][lanes]
-  Real* inputs;         // [steps][cases][1, x, h before, r * h where it is fed]
-  Real* d_n = nullptr;  // [steps][cases][units], where the reset is before the product
+  Real* d_sums;         // [blocks][rows][n, z, r, u][lanes]
+  Real* inputs;         // [rows][1, x, h before, r * h where it is fed]
+  Real* d_n = nullptr;  // [rows][units], where the reset is before the product
   Real* recomputed;     // what forward would have saved of a segment
 };
 
@@ -87,16 +93,13 @@ struct GruBackwardTile {
 template <class Real>
 void d_gates(const GruBackwardTile<Real>& t, std::int64_t r, std::int64_t step, const Real* saved) {
   constexpr int L = kLanes<Real>;
-  for (std::int64_t s = 0; s < t.tile.count; ++s) {
-    if (!t.reads(s, r)) {
-      for (std::int64_t block = 0; block < t.layout.blocks; ++block) clear(t.d_sums_of(block, step, s), t.kWide);
-      if (t.d_n) clear(t.d_n_of(step, s), t.layout.units);
-      continue;
-    }
+  const std::int64_t count = t.forward.reading(r);
+  for (std::int64_t s = 0; s < count; ++s) {
+    const std::int64_t row = t.row_of_step[step] + s;
     const Real* const d_output = t.call.d_outputs.data ? t.forward.row(t.call.d_outputs, s, r) : nullptr;
     for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
       const Real* const slopes = saved + (s * t.layout.blocks + block) * kGruPlanes * L;
-      Real* const d_sums = t.d_sums_of(block, step, s);
+      Real* const d_sums = t.d_sums_of(block, row);
       Vector<Real> d = load(t.d_h_of(s, block));
       if (d_output) d += load_part(d_output + block * L, t.cell.units - block * L);
       const Vector<Real> d_n = d * load(slopes + kGruOfN * L);
@@ -106,7 +109,7 @@ void d_gates(const GruBackwardTile<Real>& t, std::int64_t r, std::int64_t step, 
         store<Real>(d_sums + kSumR * L, d * load(slopes + kGruOfR * L));
         store<Real>(d_sums + kSumU * L, d * load(slopes + kGruReset * L));
       } else {
-        store(t.d_n_of(step, s) + block * L, d_n);
+        store(t.d_n_of(row) + block * L, d_n);
       }
       store<Real>(t.d_h_of(s, block), d * load(slopes + kGruKeep * L));
     }
@@ -119,17 +122,17 @@ void d_fed(const GruBackwardTile<Real>& t, std::int64_t r, std::int64_t step, co
   constexpr int L = kLanes<Real>;
   for_panels(t.layout.blocks, [&]<int V>(std::int64_t block) {
     const Real* const weights = t.packed + t.layout.to_fed_at + block * L * t.cell.units;
-    for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+    for_groups(t.forward.reading(r), [&]<int S>(std::int64_t first) {
       Vector<Real> sums[V][S] = {};
       const Real* rows[S];
-      for (int s = 0; s < S; ++s) rows[s] = t.d_n_of(step, first + s);
+      for (int s = 0; s < S; ++s) rows[s] = t.d_n_of(t.row_of_step[step] + first + s);
       accumulate<V, S>(sums, weights, 0, rows, t.cell.units);
       for (int s = 0; s < S; ++s) {
-        if (!t.reads(first + s, r)) continue;
         for (int v = 0; v < V; ++v) {
           const Real* const slopes = saved + ((first + s) * t.layout.blocks + block + v) * kGruPlanes * L;
           Real* const d_h = t.d_h_of(first + s, block + v);
-          store<Real>(t.d_sums_of(block + v, step, first + s) + kSumR * L, sums[v][s] * load(slopes + kGruOfR * L));
+          Real* const d_sums = t.d_sums_of(block + v, t.row_of_step[step] + first + s);
+          store<Real>(d_sums + kSumR * L, sums[v][s] * load(slopes + kGruOfR * L));
           store<Real>(d_h, fma(sums[v][s], load(slopes + kGruReset * L), load(d_h)));
         }
       }
@@ -140,11 +143,11 @@ void d_fed(const GruBackwardTile<Real>& t, std::int64_t r, std::int64_t step, co
 // sums[v][s] += the gradients of `vectors` sums from `from` on, times transposed weights in a panel.
 template <int V, int S, class Real>
 QUADGATE_INLINE void accumulate_back(const GruBackwardTile<Real>& t, Vector<Real> (&sums)[V][S], const Real* weights,
-                                     std::int64_t step, std::int64_t first, GruSum from, std::int64_t vectors) {
+                                     std::int64_t row, GruSum from, std::int64_t vectors) {
   constexpr int L = kLanes<Real>;
   for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
     const Real* rows[S];
-    for (int s = 0; s < S; ++s) rows[s] = t.d_sums_of(block, step, first + s) + from * L;
+    for (int s = 0; s < S; ++s) rows[s] = t.d_sums_of(block, row + s) + from * L;
     accumulate<V, S>(sums, weights, 0, rows, vectors * L);
     weights += vectors * L * V * L;
   }
@@ -154,13 +157,12 @@ QUADGATE_INLINE void accumulate_back(const GruBackwardTile<Real>& t, Vector<Real
 template <class Real>
 void d_h_before(const GruBackwardTile<Real>& t, std::int64_t r, std::int64_t step) {
   constexpr int L = kLanes<Real>;
-  const std::int64_t from_h = t.layout.from_h, K = t.layout.blocks * from_h * L;
+  const std::int64_t from_h = t.layout.from_h, K = t.layout.blocks * from_h * L, row = t.row_of_step[step];
   for_panels(t.layout.blocks, [&]<int V>(std::int64_t block) {
-    for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+    for_groups(t.forward.reading(r), [&]<int S>(std::int64_t first) {
       Vector<Real> sums[V][S] = {};
-      accumulate_back(t, sums, t.packed + t.layout.to_h_at + block * L * K, step, first, kSumZ, from_h);
+      accumulate_back(t, sums, t.packed + t.layout.to_h_at + block * L * K, row + first, kSumZ, from_h);
       for (int s = 0; s < S; ++s) {
-        if (!t.reads(first + s, r)) continue;
         for (int v = 0; v < V; ++v) {
           Real* const d_h = t.d_h_of(first + s, block + v);
           store<Real>(d_h, load(d_h) + sums[v][s]);
@@ -176,13 +178,13 @@ void d_x(const GruBackwardTile<Real>& t, std::int64_t begin, std::int64_t steps)
   constexpr int L = kLanes<Real>, kFromX = GruLayout<Real>::kFromX;
   const std::int64_t K = t.layout.blocks * kFromX * L;
   for_panels(t.layout.inputs / L, [&]<int V>(std::int64_t first_vector) {
-    for_groups(steps * t.tile.count, [&]<int S>(std::int64_t first) {
+    std::int64_t step = 0;
+    for_groups(t.row_of_step[steps], [&]<int S>(std::int64_t first) {
       Vector<Real> sums[V][S] = {};
-      accumulate_back(t, sums, t.packed + t.layout.to_x_at + first_vector * L * K, 0, first, kSumN, kFromX);
+      accumulate_back(t, sums, t.packed + t.layout.to_x_at + first_vector * L * K, first, kSumN, kFromX);
       for (int row = 0; row < S; ++row) {
-        const std::int64_t r = begin + (first + row) / t.tile.count, s = (first + row) % t.tile.count;
-        if (!t.reads(s, r)) continue;
-        Real* const to = t.forward.row(t.call.d_x, s, r);
+        while (t.row_of_step[step + 1] <= first + row) ++step;
+        Real* const to = t.forward.row(t.call.d_x, first + row - t.row_of_step[step], begin + step);
         for (int v = 0; v < V; ++v) {
           const std::int64_t channel = (first_vector + v) * L;
           store_part(to + channel, sums[v][row], t.cell.inputs - channel);
@@ -196,28 +198,27 @@ void d_x(const GruBackwardTile<Real>& t, std::int64_t begin, std::int64_t steps)
 template <class Real>
 void d_weights(const GruBackwardTile<Real>& t, std::int64_t begin, std::int64_t steps, const Real* saved) {
   constexpr int L = kLanes<Real>, kFromX = GruLayout<Real>::kFromX;
-  const std::int64_t C = t.cell.inputs, H = t.cell.units, rows = steps * t.tile.count;
+  const std::int64_t C = t.cell.inputs, H = t.cell.units, rows = t.row_of_step[steps];
   for (std::int64_t step = 0; step < steps; ++step) {
-    const std::int64_t r = begin + step;
-    for (std::int64_t s = 0; s < t.tile.count; ++s) {
-      const std::int64_t place = step * t.tile.count + s;
-      Real* const row = t.inputs + place * t.inputs_stride;
+    const std::int64_t r = begin + step, count = t.forward.reading(r);
+    for (std::int64_t s = 0; s < count; ++s) {
+      Real* const row = t.inputs + (t.row_of_step[step] + s) * t.inputs_stride;
       clear(row, t.inputs_stride);
-      if (!t.reads(s, r)) continue;
       row[0] = 1;
       copy(row + 1, t.forward.x_row(s, r), C);
       const Real* const h = t.h_before(s, r);
       if (!h) continue;
       copy(row + 1 + C, h, H);
+      const Real* const planes = saved + (step * t.tile.count + s) * t.layout.units * kGruPlanes;
       for (std::int64_t u = 0; !t.cell.reset_after && u < H; ++u) {
-        const Real* const reset = saved + ((place * t.layout.blocks + u / L) * kGruPlanes + kGruReset) * L;
+        const Real* const reset = planes + (u / L * kGruPlanes + kGruReset) * L;
         row[1 + C + H + u] = reset[u % L] * h[u];
       }
     }
   }
   for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
     Real* const to = t.gradient + block * t.layout.block_size;
-    const Real* const d = t.d_sums_of(block, 0, 0);
+    const Real* const d = t.d_sums_of(block, 0);
     const Real* const h = t.inputs + 1 + C;
     if (t.cell.reset_after) {
       add_column<kGruSums>(to, t.inputs, t.inputs_stride, d, t.kWide, rows);
@@ -237,10 +238,11 @@ void d_weights(const GruBackwardTile<Real>& t, std::int64_t begin, std::int64_t 
 
 // Reads steps [begin, end) backward; `saved` is that of step `begin`.
 template <class Real>
-void run_steps_back(const GruBackwardTile<Real>& t, std::int64_t begin, std::int64_t end, const Real* saved) {
+void run_steps_back(GruBackwardTile<Real>& t, std::int64_t begin, std::int64_t end, const Real* saved) {
   const std::int64_t saved_step = t.tile.count * t.layout.units * kGruPlanes;
   for (std::int64_t first = begin + (end - begin - 1) / t.stretch * t.stretch; first >= begin; first -= t.stretch) {
     const std::int64_t last = first + t.stretch < end ? first + t.stretch : end;
+    t.find_rows(first, last);
     for (std::int64_t r = last - 1; r >= first; --r) {
       const Real* const saved_then = saved + (r - begin) * saved_step;
       d_gates(t, r, r - first, saved_then);
@@ -262,7 +264,7 @@ void gru_backward(const GruCell& cell, const Real* packed, const GruBackward<Rea
   clear(t.d_h, tile.count * t.layout.units);
   t.forward.clear_ends(call.d_x, cell.inputs);
   for (std::int64_t s = 0; call.d_h_final && s < tile.count; ++s) {
-    copy(t.d_h_of(s, 0), call.d_h_final + (tile.first + s) * H, H);
+    copy(t.d_h_of(s, 0), call.d_h_final + t.forward.place[s] * H, H);
   }
   if (longest > 0 && forward.recompute_every == 0) {
     run_steps_back(t, 0, longest, forward.saved + tile.first * gru_saved_size<Real>(cell, forward.steps, 0));
@@ -282,7 +284,7 @@ void gru_backward(const GruCell& cell, const Real* packed, const GruBackward<Rea
     }
   }
   for (std::int64_t s = 0; call.d_h_start && s < tile.count; ++s) {
-    copy<Real>(call.d_h_start + (tile.first + s) * H, t.d_h_of(s, 0), H);
+    copy<Real>(call.d_h_start + t.forward.place[s] * H, t.d_h_of(s, 0), H);
   }
 }
 

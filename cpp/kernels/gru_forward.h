@@ -60,7 +60,7 @@ void load_states(const GruForwardTile<Real>& t, const Real* h) {
   const std::int64_t H = t.cell.units;
   clear(t.h, t.tile.count * t.layout.units);
   clear(t.h_next, t.tile.count * t.layout.units);
-  for (std::int64_t s = 0; h && s < t.tile.count; ++s) copy(t.h + s * t.layout.units, h + (t.tile.first + s) * H, H);
+  for (std::int64_t s = 0; h && s < t.tile.count; ++s) copy(t.h + s * t.layout.units, h + t.place[s] * H, H);
 }
 
 // A slope as it is saved: units that only fill up the last block have none, so that nothing comes back through them.
@@ -124,8 +124,8 @@ QUADGATE_INLINE void finish_reset(const GruForwardTile<Real>& t, const Gates& ga
 
 // B blocks of units of S cases: the sums, and the gates on them while they are in registers.
 template <int B, int S, bool kSave, bool kResetAfter, class Real, class Gates>
-QUADGATE_INLINE void step_units(const GruForwardTile<Real>& t, const Gates& gates, std::int64_t r, std::int64_t first,
-                                std::int64_t block, Real* saved) {
+QUADGATE_INLINE void step_units(const GruForwardTile<Real>& t, const Gates& gates, std::int64_t first, std::int64_t block,
+                                Real* saved) {
   constexpr int L = kLanes<Real>, kFromX = GruLayout<Real>::kFromX, kFromH = kResetAfter ? 3 : 2;
   const std::int64_t size = t.layout.block_size;
   const Real* const weights = t.packed + block * size;
@@ -163,7 +163,6 @@ QUADGATE_INLINE void step_units(const GruForwardTile<Real>& t, const Gates& gate
 #pragma GCC unroll 1
   for (int k = 0; k < B * S; ++k) {
     const std::int64_t s = first + k % S;
-    if (!t.reads(s, r)) continue;
     if constexpr (kResetAfter) {
       finish_after<kSave>(t, gates, s, block + k / S, sums[k], saved);
     } else {
@@ -174,10 +173,10 @@ QUADGATE_INLINE void step_units(const GruForwardTile<Real>& t, const Gates& gate
 
 // n and the next state, from r * h on.
 template <bool kSave, class Real, class Gates>
-void feed(const GruForwardTile<Real>& t, const Gates& gates, std::int64_t r, Real* saved) {
+void feed(const GruForwardTile<Real>& t, const Gates& gates, std::int64_t count, Real* saved) {
   for_panels(t.layout.blocks, [&]<int V>(std::int64_t block) {
     const Real* const weights = t.packed + t.layout.fed_at + block * kLanes<Real> * t.cell.units;
-    for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+    for_groups(count, [&]<int S>(std::int64_t first) {
       Vector<Real> sums[V][S];
       const Real* rows[S];
       for (int s = 0; s < S; ++s) {
@@ -187,7 +186,6 @@ void feed(const GruForwardTile<Real>& t, const Gates& gates, std::int64_t r, Rea
       accumulate<V, S>(sums, weights, 0, rows, t.cell.units);
 #pragma GCC unroll 1
       for (int s = 0; s < S; ++s) {
-        if (!t.reads(first + s, r)) continue;
 #pragma GCC unroll 1
         for (int v = 0; v < V; ++v) {
           next_state<kSave>(t, gates, first + s, block + v, load(t.sum_z + t.at(first + s, block + v)), sums[v][s],
@@ -205,29 +203,30 @@ void run_steps(GruForwardTile<Real>& t, const Gates& gates, std::int64_t begin, 
   // A lone case makes up for the missing others with a second block of units.
   constexpr int kPair = 2;
   const std::int64_t saved_step = t.tile.count * t.layout.units * kGruPlanes;
-  const auto step = [&]<int B, int S>(std::int64_t r, std::int64_t first, std::int64_t block) {
+  const auto step = [&]<int B, int S>(std::int64_t first, std::int64_t block) {
     if (t.cell.reset_after) {
-      step_units<B, S, kSave, true>(t, gates, r, first, block, saved);
+      step_units<B, S, kSave, true>(t, gates, first, block, saved);
     } else {
-      step_units<B, S, kSave, false>(t, gates, r, first, block, saved);
+      step_units<B, S, kSave, false>(t, gates, first, block, saved);
     }
   };
+  std::int64_t read = t.tile.count;
   for (std::int64_t r = begin; r < end; ++r) {
+    const std::int64_t count = t.reading(r);
     t.find_rows(r, write_outputs);
-    for (std::int64_t s = 0; s < t.tile.count; ++s) {
-      // A case that has ended keeps its state, in both places from now on.
-      if (!t.reads(s, r)) copy<Real>(t.h_next + t.at(s, 0), t.h + t.at(s, 0), t.layout.units);
-    }
+    // A case that has ended keeps its state, in both places from now on.
+    copy<Real>(t.h_next + t.at(count, 0), t.h + t.at(count, 0), (read - count) * t.layout.units);
+    read = count;
     for (std::int64_t block = 0; block < t.layout.blocks;) {
-      if (t.tile.count == 1 && block + kPair <= t.layout.blocks) {
-        step.template operator()<kPair, 1>(r, 0, block);
+      if (count == 1 && block + kPair <= t.layout.blocks) {
+        step.template operator()<kPair, 1>(0, block);
         block += kPair;
         continue;
       }
-      for_groups(t.tile.count, [&]<int S>(std::int64_t first) { step.template operator()<1, S>(r, first, block); });
+      for_groups(count, [&]<int S>(std::int64_t first) { step.template operator()<1, S>(first, block); });
       ++block;
     }
-    if (!t.cell.reset_after) feed<kSave>(t, gates, r, saved);
+    if (!t.cell.reset_after) feed<kSave>(t, gates, count, saved);
     Real* const h = t.h;
     t.h = t.h_next;
     t.h_next = h;
@@ -249,7 +248,7 @@ void gru_forward(const GruCell& cell, const Real* packed, const GruForward<Real>
   });
   t.clear_ends(call.outputs, cell.units);
   for (std::int64_t s = 0; call.h_final && s < tile.count; ++s) {
-    copy<Real>(call.h_final + (tile.first + s) * cell.units, t.h + t.at(s, 0), cell.units);
+    copy<Real>(call.h_final + t.place[s] * cell.units, t.h + t.at(s, 0), cell.units);
   }
 }
 

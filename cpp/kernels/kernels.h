@@ -12,6 +12,7 @@ namespace quadgate {
 // Cases that go through all steps together: the unit of work of a thread.
 struct Tile {
   std::int64_t first, count;
+  const std::int64_t* order = nullptr;  // of a batch, the tiles' places in it one after the other; null: as they stand
 };
 
 constexpr std::int64_t kMostCases = 32;  // in a tile

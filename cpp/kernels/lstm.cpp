@@ -45,11 +45,11 @@ template <class Real>
 void Lstm<Real>::forward(const LstmForward<Real>& call, int threads) const {
   if (call.cases == 0) return;
   const auto& [cell, kernels, weights] = *packed_;
-  const Tiles tiles = call.saved ? training_tiles(call.cases) : tiles_for(call.cases, threads);
+  const Tiles tiles = call.saved ? training_tiles(call) : tiles_for(call, threads);
   if (call.saved) {
     advise_large_pages(call.saved, call.cases * kernels.saved_size(cell, call.steps, call.recompute_every));
   }
-  parallel_for(threads, tiles.count, [&](std::size_t tile) {
+  parallel_for(threads, tiles.count(), [&](std::size_t tile) {
     const DefaultFloatMode mode;
     const Buffer<Real> scratch(kernels.forward_scratch(cell, tiles[tile].count));
     kernels.forward(cell, weights.data(), call, tiles[tile], scratch.data());
@@ -76,11 +76,11 @@ void Lstm<Real>::backward(const LstmBackward<Real>& call, int threads) const {
   const auto& [cell, kernels, weights] = *packed_;
   const LstmArrays<Real>& to = call.d_weights;
   const bool trains = to.w_x.data || to.w_h.data || to.b_x.data || to.b_h.data || to.peepholes.data || to.projection.data;
-  const Tiles tiles = training_tiles(call.forward.cases);
+  const Tiles tiles = training_tiles(call.forward);
   const std::size_t size = trains ? kernels.gradient_size(cell) : 0;
-  const Buffer<Real> gradients(size * std::max<std::size_t>(tiles.count, 1));
-  if (tiles.count == 0) std::fill_n(gradients.data(), size, Real(0));
-  parallel_for(threads, tiles.count, [&](std::size_t tile) {
+  const Buffer<Real> gradients(size * std::max<std::size_t>(tiles.count(), 1));
+  if (tiles.count() == 0) std::fill_n(gradients.data(), size, Real(0));
+  parallel_for(threads, tiles.count(), [&](std::size_t tile) {
     const DefaultFloatMode mode;
     const Buffer<Real> scratch(kernels.backward_scratch(cell, call.forward, tiles[tile].count));
     kernels.backward(cell, weights.data(), call, tiles[tile], scratch.data(),
@@ -88,7 +88,7 @@ void Lstm<Real>::backward(const LstmBackward<Real>& call, int threads) const {
   });
   if (!trains) return;
   const DefaultFloatMode mode;
-  for (std::int64_t tile = 1; tile < tiles.count; ++tile) {
+  for (std::int64_t tile = 1; tile < tiles.count(); ++tile) {
     kernels.add(gradients.data(), gradients.data() + tile * size, size);
   }
   kernels.unpack(cell, gradients.data(), to);

@@ -66,11 +66,13 @@ struct BackwardTile {
     return static_cast<std::size_t>(size);
   }
 
-  bool reads(std::int64_t s, std::int64_t r) const { return forward.reads(s, r); }
   Real* d_c_of(std::int64_t s, std::int64_t block) const { return d_c + (block * tile.count + s) * L; }
-  // The gradient of z of a block, of case s at the step that is `step` steps after the stretch's first.
-  Real* d_z_of(std::int64_t block, std::int64_t step, std::int64_t s) const {
-    return d_z + ((block * stretch + step) * tile.count + s) * kWide;
+  Real* d_z_of(std::int64_t block, std::int64_t row) const { return d_z + (block * stretch * tile.count + row) * kWide; }
+
+  // Lays out the rows of the stretch of steps [first, last): one for each case that reads a step, step by step.
+  void find_rows(std::int64_t first, std::int64_t last) {
+    row_of_step[0] = 0;
+    for (std::int64_t r = first; r < last; ++r) row_of_step[r - first + 1] = row_of_step[r - first] + forward.reading(r);
   }
 
   ForwardTile<Real> forward;
@@ -85,12 +87,13 @@ struct BackwardTile {
   std::int64_t inputs_stride;
   Real* d_c;                    // [blocks][cases][lanes]
   Real* d_h;                    // [cases][width]
-  Real* d_z;                    // [blocks][steps][cases][gates][lanes]
-  Real* inputs;                 // [steps][cases][1, x, h before]
+  std::int64_t row_of_step[kLongestSum + 1];  // the first row of each step of a stretch, then the number of rows
+  Real* d_z;                    // [blocks][rows][gates][lanes]
+  Real* inputs;                 // [rows][1, x, h before]
   Real* d_peepholes = nullptr;  // [blocks][3][lanes]
   Real* d_shown = nullptr;      // [cases][units]
-  Real* d_h_open = nullptr;     // [steps][cases][width], before the projection's clip
-  Real* shown = nullptr;        // [steps][cases][units]
+  Real* d_h_open = nullptr;     // [rows][width], before the projection's clip
+  Real* shown = nullptr;        // [rows][units]
   Real* recomputed;             // what forward would have saved of a segment
 };
 
@@ -99,10 +102,10 @@ template <class Real>
 void unproject(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step) {
   constexpr int L = kLanes<Real>;
   const Real limit = static_cast<Real>(t.cell.projection_clip);
-  for (std::int64_t s = 0; s < t.tile.count; ++s) {
-    Real* const open = t.d_h_open + (step * t.tile.count + s) * t.layout.width;
+  const std::int64_t count = t.forward.reading(r), row = t.row_of_step[step];
+  for (std::int64_t s = 0; s < count; ++s) {
+    Real* const open = t.d_h_open + (row + s) * t.layout.width;
     clear(open, t.layout.width);
-    if (!t.reads(s, r)) continue;
     const Real* const d_output = t.call.d_outputs.data ? t.forward.row(t.call.d_outputs, s, r) : nullptr;
     const Real* const output = t.forward.output_row(s, r);
     for (std::int64_t k = 0; k < t.cell.width; ++k) {
@@ -113,10 +116,10 @@ void unproject(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step) {
   }
   for_panels(t.layout.blocks, [&]<int V>(std::int64_t first_vector) {
     const Real* const weights = t.packed + t.layout.to_shown_at + first_vector * L * t.cell.width;
-    for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+    for_groups(count, [&]<int S>(std::int64_t first) {
       Vector<Real> sums[V][S] = {};
       const Real* rows[S];
-      for (int s = 0; s < S; ++s) rows[s] = t.d_h_open + (step * t.tile.count + first + s) * t.layout.width;
+      for (int s = 0; s < S; ++s) rows[s] = t.d_h_open + (row + first + s) * t.layout.width;
       accumulate<V, S>(sums, weights, 0, rows, t.cell.width);
       for (int s = 0; s < S; ++s) {
         for (int v = 0; v < V; ++v) store(t.d_shown + (first + s) * t.layout.units + (first_vector + v) * L, sums[v][s]);
@@ -130,22 +133,15 @@ template <class Real>
 void d_gates(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step, const Real* saved) {
   constexpr int L = kLanes<Real>;
   const int planes = t.saved_layout.planes;
-  const Vector<Real> zero{};
-  for (std::int64_t s = 0; s < t.tile.count; ++s) {
-    const bool reads = t.reads(s, r);
+  const std::int64_t count = t.forward.reading(r);
+  for (std::int64_t s = 0; s < count; ++s) {
+    const std::int64_t row = t.row_of_step[step] + s;
     const Real* d_output = nullptr;
-    if (reads && t.call.d_outputs.data && !t.cell.projection) {
-      d_output = t.forward.row(t.call.d_outputs, s, r);
-    }
+    if (t.call.d_outputs.data && !t.cell.projection) d_output = t.forward.row(t.call.d_outputs, s, r);
     const Real* const d_h =
         t.cell.projection ? t.d_shown + s * t.layout.units : t.d_h + s * t.layout.width;
     for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
-      Real* const d_z = t.d_z_of(block, step, s);
-      if (!reads) {
-        for (int g = 0; g < kGates; ++g) store(d_z + g * L, zero);
-        if (t.cell.projection) store(t.shown + (step * t.tile.count + s) * t.layout.units + block * L, zero);
-        continue;
-      }
+      Real* const d_z = t.d_z_of(block, row);
       const Real* const slopes = saved + (s * t.layout.blocks + block) * planes * L;
       Vector<Real> d_shown = load(d_h + block * L);
       if (d_output) d_shown += load_part(d_output + block * L, t.cell.units - block * L);
@@ -172,8 +168,7 @@ void d_gates(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step, con
         store(sums + 2 * L, fma(d_o, after, load(sums + 2 * L)));
       }
       if (t.cell.projection) {
-        store(t.shown + (step * t.tile.count + s) * t.layout.units + block * L,
-              load(slopes + t.saved_layout.shown * L));
+        store(t.shown + row * t.layout.units + block * L, load(slopes + t.saved_layout.shown * L));
       }
     }
   }
@@ -183,19 +178,18 @@ void d_gates(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step, con
 template <class Real>
 void d_h_before(const BackwardTile<Real>& t, std::int64_t r, std::int64_t step) {
   constexpr int L = kLanes<Real>, kWide = Layout<Real>::kWide;
-  const std::int64_t K = t.layout.blocks * kWide;
+  const std::int64_t K = t.layout.blocks * kWide, row = t.row_of_step[step];
   for_panels(t.layout.width / L, [&]<int V>(std::int64_t first_vector) {
-    for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+    for_groups(t.forward.reading(r), [&]<int S>(std::int64_t first) {
       const Real* weights = t.packed + t.layout.to_h_at + first_vector * L * K;
       Vector<Real> sums[V][S] = {};
       for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
         const Real* rows[S];
-        for (int s = 0; s < S; ++s) rows[s] = t.d_z_of(block, step, first + s);
+        for (int s = 0; s < S; ++s) rows[s] = t.d_z_of(block, row + first + s);
         accumulate<V, S>(sums, weights, 0, rows, kWide);
         weights += kWide * V * L;
       }
       for (int s = 0; s < S; ++s) {
-        if (!t.reads(first + s, r)) continue;
         for (int v = 0; v < V; ++v) store(t.d_h + (first + s) * t.layout.width + (first_vector + v) * L, sums[v][s]);
       }
     });
@@ -208,19 +202,19 @@ void d_x(const BackwardTile<Real>& t, std::int64_t begin, std::int64_t steps) {
   constexpr int L = kLanes<Real>, kWide = Layout<Real>::kWide;
   const std::int64_t K = t.layout.blocks * kWide;
   for_panels(t.layout.inputs / L, [&]<int V>(std::int64_t first_vector) {
-    for_groups(steps * t.tile.count, [&]<int S>(std::int64_t first) {
+    std::int64_t step = 0;
+    for_groups(t.row_of_step[steps], [&]<int S>(std::int64_t first) {
       const Real* weights = t.packed + t.layout.to_x_at + first_vector * L * K;
       Vector<Real> sums[V][S] = {};
       for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
         const Real* rows[S];
-        for (int s = 0; s < S; ++s) rows[s] = t.d_z_of(block, 0, first + s);
+        for (int s = 0; s < S; ++s) rows[s] = t.d_z_of(block, first + s);
         accumulate<V, S>(sums, weights, 0, rows, kWide);
         weights += kWide * V * L;
       }
       for (int row = 0; row < S; ++row) {
-        const std::int64_t r = begin + (first + row) / t.tile.count, s = (first + row) % t.tile.count;
-        if (!t.reads(s, r)) continue;
-        Real* const to = t.forward.row(t.call.d_x, s, r);
+        while (t.row_of_step[step + 1] <= first + row) ++step;
+        Real* const to = t.forward.row(t.call.d_x, first + row - t.row_of_step[step], begin + step);
         for (int v = 0; v < V; ++v) {
           const std::int64_t channel = (first_vector + v) * L;
           store_part(to + channel, sums[v][row], t.cell.inputs - channel);
@@ -234,21 +228,17 @@ void d_x(const BackwardTile<Real>& t, std::int64_t begin, std::int64_t steps) {
 template <class Real>
 void d_weights(const BackwardTile<Real>& t, std::int64_t begin, std::int64_t steps) {
   constexpr int L = kLanes<Real>;
-  const std::int64_t C = t.cell.inputs, P = t.cell.width, rows = steps * t.tile.count;
+  const std::int64_t C = t.cell.inputs, P = t.cell.width, rows = t.row_of_step[steps];
   for (std::int64_t step = 0; step < steps; ++step) {
-    const std::int64_t r = begin + step;
-    for (std::int64_t s = 0; s < t.tile.count; ++s) {
-      Real* const row = t.inputs + (step * t.tile.count + s) * t.inputs_stride;
-      if (!t.reads(s, r)) {
-        clear(row, t.inputs_stride);
-        continue;
-      }
+    const std::int64_t r = begin + step, count = t.forward.reading(r);
+    for (std::int64_t s = 0; s < count; ++s) {
+      Real* const row = t.inputs + (t.row_of_step[step] + s) * t.inputs_stride;
       row[0] = 1;
       copy(row + 1, t.forward.x_row(s, r), C);
       if (r > 0) {
         copy(row + 1 + C, static_cast<const Real*>(t.forward.output_row(s, r - 1)), P);
       } else if (t.call.forward.h_start) {
-        copy(row + 1 + C, t.call.forward.h_start + (t.tile.first + s) * P, P);
+        copy(row + 1 + C, t.call.forward.h_start + t.forward.place[s] * P, P);
       } else {
         clear(row + 1 + C, P);
       }
@@ -256,7 +246,7 @@ void d_weights(const BackwardTile<Real>& t, std::int64_t begin, std::int64_t ste
   }
   for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
     add_outer<kGates>(t.gradient + block * t.layout.rows * t.layout.kWide, t.inputs, t.inputs_stride, t.layout.rows,
-                      t.d_z_of(block, 0, 0), t.layout.kWide, rows);
+                      t.d_z_of(block, 0), t.layout.kWide, rows);
   }
   if (t.cell.peepholes) {
     add(t.gradient + t.layout.peepholes_at, t.d_peepholes, static_cast<std::size_t>(t.layout.peepholes_size));
@@ -272,10 +262,11 @@ void d_weights(const BackwardTile<Real>& t, std::int64_t begin, std::int64_t ste
 
 // Reads steps [begin, end) backward; `saved` is that of step `begin`.
 template <class Real>
-void run_steps_back(const BackwardTile<Real>& t, std::int64_t begin, std::int64_t end, const Real* saved) {
+void run_steps_back(BackwardTile<Real>& t, std::int64_t begin, std::int64_t end, const Real* saved) {
   const std::int64_t saved_step = t.tile.count * t.layout.units * t.saved_layout.planes;
   for (std::int64_t first = begin + (end - begin - 1) / t.stretch * t.stretch; first >= begin; first -= t.stretch) {
     const std::int64_t last = first + t.stretch < end ? first + t.stretch : end;
+    t.find_rows(first, last);
     for (std::int64_t r = last - 1; r >= first; --r) {
       if (t.cell.projection) unproject(t, r, r - first);
       d_gates(t, r, r - first, saved + (r - begin) * saved_step);
@@ -300,9 +291,9 @@ void backward(const LstmCell& cell, const Real* packed, const LstmBackward<Real>
   t.forward.clear_ends(call.d_x, cell.inputs);
   for (std::int64_t s = 0; s < tile.count; ++s) {
     for (std::int64_t u = 0; call.d_c_final && u < H; ++u) {
-      t.d_c_of(s, u / L)[u % L] = call.d_c_final[(tile.first + s) * H + u];
+      t.d_c_of(s, u / L)[u % L] = call.d_c_final[t.forward.place[s] * H + u];
     }
-    if (call.d_h_final) copy(t.d_h + s * t.layout.width, call.d_h_final + (tile.first + s) * P, P);
+    if (call.d_h_final) copy(t.d_h + s * t.layout.width, call.d_h_final + t.forward.place[s] * P, P);
   }
 
   const Real* const saved =
@@ -320,7 +311,7 @@ void backward(const LstmCell& cell, const Real* packed, const LstmBackward<Real>
         if (begin > 0 && begin <= t.forward.length[s]) {
           copy(h, static_cast<const Real*>(t.forward.output_row(s, begin - 1)), P);
         } else if (begin == 0 && forward.h_start) {
-          copy(h, forward.h_start + (tile.first + s) * P, P);
+          copy(h, forward.h_start + t.forward.place[s] * P, P);
         }
       }
       with_gates<Real>(cell, [&](const auto& gates) {
@@ -331,9 +322,9 @@ void backward(const LstmCell& cell, const Real* packed, const LstmBackward<Real>
   }
   for (std::int64_t s = 0; s < tile.count; ++s) {
     for (std::int64_t u = 0; call.d_c_start && u < H; ++u) {
-      call.d_c_start[(tile.first + s) * H + u] = t.d_c_of(s, u / L)[u % L];
+      call.d_c_start[t.forward.place[s] * H + u] = t.d_c_of(s, u / L)[u % L];
     }
-    if (call.d_h_start) copy(call.d_h_start + (tile.first + s) * P, t.d_h + s * t.layout.width, P);
+    if (call.d_h_start) copy(call.d_h_start + t.forward.place[s] * P, t.d_h + s * t.layout.width, P);
   }
 }
 

@@ -78,9 +78,9 @@ void load_states(const ForwardTile<Real>& t, const Real* c, const Real* h) {
   clear(t.h_next, t.tile.count * t.layout.width);
   for (std::int64_t s = 0; s < t.tile.count; ++s) {
     for (std::int64_t u = 0; c && u < H; u += L) {
-      store(t.c_of(s, u / L), load_part(c + (t.tile.first + s) * H + u, H - u));
+      store(t.c_of(s, u / L), load_part(c + t.place[s] * H + u, H - u));
     }
-    if (h) copy(t.h + s * t.layout.width, h + (t.tile.first + s) * P, P);
+    if (h) copy(t.h + s * t.layout.width, h + t.place[s] * P, P);
   }
 }
 
@@ -90,9 +90,9 @@ void store_states(const ForwardTile<Real>& t, Real* c, Real* h) {
   const std::int64_t H = t.cell.units, P = t.cell.width;
   for (std::int64_t s = 0; s < t.tile.count; ++s) {
     for (std::int64_t u = 0; c && u < H; u += L) {
-      store_part(c + (t.tile.first + s) * H + u, load(t.c_of(s, u / L)), H - u);
+      store_part(c + t.place[s] * H + u, load(t.c_of(s, u / L)), H - u);
     }
-    if (h) copy(h + (t.tile.first + s) * P, t.h + s * t.layout.width, P);
+    if (h) copy(h + t.place[s] * P, t.h + s * t.layout.width, P);
   }
 }
 
@@ -144,9 +144,10 @@ QUADGATE_INLINE void show_units(const ForwardTile<Real>& t, const Gates& gates, 
   }
 }
 
-// The sums of B blocks of units of S cases.
+// The sums of B blocks of units of S of the first `count` cases.
 template <int B, int S, class Real>
-QUADGATE_INLINE void sum_units(const ForwardTile<Real>& t, std::int64_t first, std::int64_t block, Real* z) {
+QUADGATE_INLINE void sum_units(const ForwardTile<Real>& t, std::int64_t count, std::int64_t first, std::int64_t block,
+                               Real* z) {
   constexpr int L = kLanes<Real>;
   const std::int64_t block_size = t.layout.rows * t.layout.kWide;
   const Real* weights = t.packed + block * block_size;
@@ -167,24 +168,23 @@ QUADGATE_INLINE void sum_units(const ForwardTile<Real>& t, std::int64_t first, s
   for (int v = 0; v < B * kGates; ++v) {
 #pragma GCC unroll 8
     for (int s = 0; s < S; ++s) {
-      store(z + ((v / kGates * t.tile.count + first + s) * kGates + v % kGates) * L, sums[v][s]);
+      store(z + ((v / kGates * count + first + s) * kGates + v % kGates) * L, sums[v][s]);
     }
   }
 }
 
 template <class Real>
-void project(const ForwardTile<Real>& t, std::int64_t r) {
+void project(const ForwardTile<Real>& t, std::int64_t count) {
   constexpr int L = kLanes<Real>;
   const Real limit = static_cast<Real>(t.cell.projection_clip);
   for_panels(t.layout.width / L, [&]<int V>(std::int64_t first_vector) {
     const Real* const weights = t.packed + t.layout.projection_at + first_vector * L * t.cell.units;
-    for_groups(t.tile.count, [&]<int S>(std::int64_t first) {
+    for_groups(count, [&]<int S>(std::int64_t first) {
       Vector<Real> sums[V][S] = {};
       const Real* rows[S];
       for (int s = 0; s < S; ++s) rows[s] = t.shown + (first + s) * t.layout.units;
       accumulate<V, S>(sums, weights, 0, rows, t.cell.units);
       for (int s = 0; s < S; ++s) {
-        if (r >= t.length[first + s]) continue;
         for (int v = 0; v < V; ++v) {
           const std::int64_t unit = (first_vector + v) * L;
           const Vector<Real> h = clipped<Real>(sums[v][s], limit);
@@ -197,16 +197,16 @@ void project(const ForwardTile<Real>& t, std::int64_t r) {
   });
 }
 
-// The sums of blocks [block, last) of all cases, into t.z.
+// The sums of blocks [block, last) of the first `count` cases, into t.z.
 template <class Real>
-void sum_blocks(const ForwardTile<Real>& t, std::int64_t block, std::int64_t last) {
+void sum_blocks(const ForwardTile<Real>& t, std::int64_t count, std::int64_t block, std::int64_t last) {
   Real* z = t.z;
-  if (t.tile.count == 1) {
+  if (count == 1) {
     // A lone case makes up for the missing others with a second block of units: too few sums wait for each other.
-    for (; block + 2 <= last; block += 2, z += 2 * t.layout.kWide) sum_units<2, 1>(t, 0, block, z);
+    for (; block + 2 <= last; block += 2, z += 2 * t.layout.kWide) sum_units<2, 1>(t, 1, 0, block, z);
   }
-  for (; block < last; ++block, z += t.tile.count * t.layout.kWide) {
-    for_groups(t.tile.count, [&]<int S>(std::int64_t first) { sum_units<1, S>(t, first, block, z); });
+  for (; block < last; ++block, z += count * t.layout.kWide) {
+    for_groups(count, [&]<int S>(std::int64_t first) { sum_units<1, S>(t, count, first, block, z); });
   }
 }
 
@@ -214,29 +214,27 @@ void sum_blocks(const ForwardTile<Real>& t, std::int64_t block, std::int64_t las
 template <bool kSave, class Real, class Gates>
 void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std::int64_t end, bool write_outputs,
                Real* saved) {
-  const std::int64_t at_a_time = divided_up(ForwardTile<Real>::kLeastUnits, t.tile.count);
   const std::int64_t saved_step = t.tile.count * t.layout.units * t.saved_layout.planes;
+  std::int64_t read = t.tile.count;
   for (std::int64_t r = begin; r < end; ++r) {
+    const std::int64_t count = t.reading(r), at_a_time = divided_up(ForwardTile<Real>::kLeastUnits, count);
     t.find_rows(r, write_outputs);
-    for (std::int64_t s = 0; s < t.tile.count; ++s) {
-      // A case that has ended keeps its state, in both places from now on.
-      if (!t.reads(s, r)) copy(t.h_next + s * t.layout.width, t.h + s * t.layout.width, t.layout.width);
-    }
+    // A case that has ended keeps its state, in both places from now on.
+    copy(t.h_next + count * t.layout.width, t.h + count * t.layout.width, (read - count) * t.layout.width);
+    read = count;
     for (std::int64_t block = 0; block < t.layout.blocks; block += at_a_time) {
       const std::int64_t last = block + at_a_time < t.layout.blocks ? block + at_a_time : t.layout.blocks;
-      sum_blocks(t, block, last);
+      sum_blocks(t, count, block, last);
       const auto for_units = [&](const auto& function) {
         const Real* z = t.z;
         for (std::int64_t b = block; b < last; ++b) {
-          for (std::int64_t s = 0; s < t.tile.count; ++s, z += t.layout.kWide) {
-            if (t.reads(s, r)) function(s, b, z);
-          }
+          for (std::int64_t s = 0; s < count; ++s, z += t.layout.kWide) function(s, b, z);
         }
       };
       for_units([&](std::int64_t s, std::int64_t b, const Real* z) { remember_units<kSave>(t, gates, s, b, z, saved); });
       for_units([&](std::int64_t s, std::int64_t b, const Real* z) { show_units<kSave>(t, gates, s, b, z, saved); });
     }
-    if (t.cell.projection) project(t, r);
+    if (t.cell.projection) project(t, count);
     Real* const h = t.h;
     t.h = t.h_next;
     t.h_next = h;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -26,25 +28,57 @@ void advise_large_pages([[maybe_unused]] Real* data, [[maybe_unused]] std::size_
 #endif
 }
 
-// `count` tiles of N cases, as even as can be.
-struct Tiles {
-  std::int64_t cases, count;
-  Tile operator[](std::size_t tile) const {
-    const std::int64_t k = static_cast<std::int64_t>(tile), first = k * cases / count;
-    return {first, (k + 1) * cases / count - first};
-  }
-};
-
 inline std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
 
+// The cases of a call in `count` tiles, as even as can be.
+class Tiles {
+ public:
+  template <class Forward>
+  Tiles(const Forward& call, std::int64_t count) : cases_(call.cases), count_(count) {
+    if (call.lengths) sort(call.lengths);
+  }
+
+  std::int64_t count() const { return count_; }
+  Tile operator[](std::size_t tile) const {
+    const std::int64_t k = static_cast<std::int64_t>(tile), first = k * cases_ / count_;
+    return {first, (k + 1) * cases_ / count_ - first, order_.empty() ? nullptr : order_.data()};
+  }
+
+ private:
+  // Long cases first: those of a tile are of like length, and the longest work begins first. With a few tiles only,
+  // whose threads would wait for that of the long ones, each gets some of every length.
+  void sort(const std::int64_t* lengths) {
+    std::vector<std::int64_t> sorted(static_cast<std::size_t>(cases_));
+    std::iota(sorted.begin(), sorted.end(), 0);
+    std::stable_sort(sorted.begin(), sorted.end(), [&](std::int64_t a, std::int64_t b) { return lengths[a] > lengths[b]; });
+    order_ = sorted;
+    if (count_ >= kManyTiles) return;
+    auto next = sorted.begin();
+    for (std::int64_t row = 0; next != sorted.end(); ++row) {
+      for (std::int64_t k = 0; k < count_; ++k) {
+        const Tile tile = (*this)[static_cast<std::size_t>(k)];
+        if (row < tile.count) order_[static_cast<std::size_t>(tile.first + row)] = *next++;
+      }
+    }
+  }
+
+  static constexpr std::int64_t kManyTiles = 4;
+  std::int64_t cases_, count_;
+  std::vector<std::int64_t> order_;
+};
+
 // Where nothing depends on it, the number of tiles follows that of the threads.
-inline Tiles tiles_for(std::int64_t cases, int threads) {
-  const std::int64_t least = divided_up(cases, kMostCases), fair = std::max(threads, 1);
-  return {cases, std::min(cases, divided_up(least, fair) * fair)};
+template <class Forward>
+Tiles tiles_for(const Forward& call, int threads) {
+  const std::int64_t least = divided_up(call.cases, kMostCases), fair = std::max(threads, 1);
+  return {call, std::min(call.cases, divided_up(least, fair) * fair)};
 }
 
 // The tiles of a training step decide how the weight gradient is summed, so they depend on the batch alone.
-inline Tiles training_tiles(std::int64_t cases) { return {cases, divided_up(cases, 16)}; }
+template <class Forward>
+Tiles training_tiles(const Forward& call) {
+  return {call, divided_up(call.cases, 16)};
+}
 
 // Every tile forward, one after the other in the same scratch, on the calling thread.
 template <class Packed, class Call, class Real>

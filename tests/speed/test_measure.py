@@ -53,6 +53,12 @@ def test_an_unknown_selection_is_refused():
         speed.selection("quik")
 
 
+@pytest.mark.parametrize("wrong", ["H=64 N=1", "train H=64", "infer H=64 N=0", "infer H=64 N=x", "infer H=64 N=1 P=3"])
+def test_a_case_that_is_written_wrong_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"cases: found .*, expected as in 'train H=64 N=32'"):
+        speed.selection(wrong)
+
+
 def test_report_and_plot(tmp_path, contestants):
     measured = speed.Measured(SMALL, {"quadgate": 1.0, "torch": 2.5}, {"quadgate": 1e-7, "torch": 2e-7}, 1e11)
     report = speed.report([measured], contestants, {"quadgate": 10})

@@ -79,14 +79,18 @@ def problem(case: Case) -> Problem:
 
 
 def selection(name: str) -> list[Case]:
-    """Return the cases called `quick`, `infer`, `train` or `all`.
+    """Return the cases called `quick`, `infer`, `train` or `all`, or the one that is written as it prints itself.
 
     Raises:
-        InputError: another name.
+        InputError: another name, or a case that lacks its task or a size.
 
     >>> len(selection("all")), selection("quick")[0].units
     (64, 64)
+    >>> selection("train H=256 N=32 T=100")
+    [Case(task='train', units=256, cases=32, threads=1, steps=100, channels=12)]
     """
+    if "=" in name:
+        return [_written(name)]
     if name not in SELECTIONS:
         raise InputError(f"cases: found {name!r}, {suggest(name, SELECTIONS)}")
     tasks: tuple[Task, ...] = ("infer", "train")
@@ -99,3 +103,19 @@ def selection(name: str) -> list[Case]:
     if name == "quick":
         return [case for case in everything if case.units == 64 and case.cases in (1, 32)]
     return [case for case in everything if case.task == name]
+
+
+_SIZES = {"H": "units", "N": "cases", "threads": "threads", "T": "steps", "C": "channels"}
+
+
+def _written(text: str) -> Case:
+    """Read a case from text such as `infer H=64 N=32 threads=1`."""
+    task, *sizes = text.split()
+    pairs = [size.partition("=") for size in sizes]
+    known = task in ("infer", "train") and all(name in _SIZES and value.isdecimal() for name, _, value in pairs)
+    given = {_SIZES[name]: int(value) for name, _, value in pairs} if known else {}
+    if "units" not in given or "cases" not in given or min(given.values()) < 1:
+        raise InputError(
+            f"cases: found {text!r}, expected as in 'train H=64 N=32', with threads=, T=, C= where you like"
+        )
+    return Case(task, **{"threads": 1, **given})  # type: ignore[arg-type]

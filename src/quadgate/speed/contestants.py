@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,9 @@ class Contestant:
     prepare: Callable[[Case, Problem], Prepared]
 
 
+# Steps between the states that are kept where the rest is computed again: the contestant `recomputing`.
+RECOMPUTE_EVERY = 64
+
 _BUILT_OF_ONNX = ("onnxruntime", "openvino")  # they run a model that is made with the package onnx
 
 
@@ -43,9 +48,12 @@ def installed() -> list[Contestant]:
     """Return quadgate, then every peer that is installed."""
     known: list[tuple[str, str, tuple[Task, ...], Callable[[Case, Problem], Prepared]]] = [
         ("quadgate", "quadgate", ("infer", "train"), _quadgate),
+        ("recomputing", "quadgate", ("train",), partial(_quadgate, recompute_every=RECOMPUTE_EVERY)),
         ("torch", "torch", ("infer", "train"), _torch),
         ("onnxruntime", "onnxruntime", ("infer",), _onnxruntime),
         ("openvino", "openvino", ("infer",), _openvino),
+        ("keras", "keras", ("infer",), _keras),
+        ("jax", "jax", ("infer", "train"), _jax),
     ]
     return [
         Contestant(name, version(package), tasks, prepare)
@@ -54,7 +62,7 @@ def installed() -> list[Contestant]:
     ]
 
 
-def _quadgate(case: Case, numbers: Problem) -> Prepared:
+def _quadgate(case: Case, numbers: Problem, recompute_every: int = 0) -> Prepared:
     import torch
 
     import quadgate
@@ -70,7 +78,7 @@ def _quadgate(case: Case, numbers: Problem) -> Prepared:
 
     def step() -> None:
         kernel.grad = bias.grad = None
-        outputs, _ = quadgate.lstm(x, kernel, bias, forget_bias=0.0)
+        outputs, _ = quadgate.lstm(x, kernel, bias, forget_bias=0.0, recompute_every=recompute_every)
         outputs.backward(d_outputs)
 
     def answer() -> dict[str, Array]:
@@ -149,6 +157,73 @@ def _openvino(case: Case, numbers: Problem) -> Prepared:
         last["outputs"] = request.infer({"x": x}, share_inputs=True, share_outputs=True)["outputs"]
 
     return Prepared(run, lambda: {"outputs": last["outputs"][:, 0].swapaxes(0, 1)})
+
+
+def _keras(case: Case, numbers: Problem) -> Prepared:
+    """Keras on its backend, TensorFlow or torch, both of which take the number of threads of the process."""
+    import keras
+
+    layer = keras.layers.LSTM(case.units, return_sequences=True, unit_forget_bias=False)
+    layer.build((case.cases, case.steps, case.channels))
+    layer.set_weights(list(encode(numbers.parameters, "keras.LSTM").tensors.values()))
+    backend = keras.backend.backend()
+    settle: Callable[[], None] = lambda: None  # noqa: E731
+    if backend == "torch":
+        import torch
+
+        call, x = torch.inference_mode()(layer), torch.from_numpy(numbers.x)
+        settle = partial(torch.set_num_threads, case.threads)
+    elif backend == "tensorflow":
+        import tensorflow
+
+        call, x = tensorflow.function(layer), tensorflow.constant(numbers.x)
+    else:
+        import jax
+
+        call, x = jax.jit(layer), jax.numpy.asarray(numbers.x)
+    last: dict[str, Any] = {}
+
+    def run() -> None:
+        last["outputs"] = keras.ops.convert_to_numpy(call(x))
+
+    return Prepared(run, lambda: {"outputs": last["outputs"]}, settle)
+
+
+def _jax(case: Case, numbers: Problem) -> Prepared:
+    """The cell in a scan, compiled for the problem's shapes; its threads are XLA's own."""
+    import jax
+    import jax.numpy as jnp
+
+    N, H = case.cases, case.units
+    x, d_outputs = (jnp.asarray(array.swapaxes(0, 1)) for array in (numbers.x, numbers.d_outputs))
+    kernel, bias = jnp.asarray(numbers.kernel), jnp.asarray(numbers.bias)
+
+    def forward(kernel: Any, bias: Any) -> Any:
+        def step(state: Any, x_t: Any) -> Any:
+            c, h = state
+            i, j, f, o = jnp.split(jnp.concatenate([x_t, h], axis=1) @ kernel + bias, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(j)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (c, h), h
+
+        zero = jnp.zeros((N, H), jnp.float32)
+        return jax.lax.scan(step, (zero, zero), x)[1]
+
+    run_forward = jax.jit(forward)
+    run_step = jax.jit(jax.grad(lambda kernel, bias: (forward(kernel, bias) * d_outputs).sum(), argnums=(0, 1)))
+    last: dict[str, Any] = {}
+
+    def run() -> None:
+        what = run_forward if case.task == "infer" else run_step
+        last["answer"] = jax.block_until_ready(what(kernel, bias))
+
+    def answer() -> dict[str, Array]:
+        if case.task == "infer":
+            return {"outputs": np.asarray(last["answer"]).swapaxes(0, 1)}
+        gradient = LSTMParameters.from_kernel(np.asarray(last["answer"][0]), None)
+        return {"d_w_x": gradient.w_x, "d_w_h": gradient.w_h}
+
+    return Prepared(run, answer)
 
 
 def _onnx_model(case: Case, numbers: Problem) -> bytes:

@@ -20,7 +20,7 @@ def peak_memory(names: list[str], case: Case = STEP) -> dict[str, int]:
     """
     if sys.platform != "linux":
         return {}
-    return {name: _in_a_process(name, case) for name in names if name in ("quadgate", "torch")}
+    return {name: _in_a_process(name, case) for name in names if name in ("quadgate", "recomputing", "torch")}
 
 
 def _in_a_process(name: str, case: Case) -> int:
