@@ -2,7 +2,7 @@
 
     python benchmarks/cells.py [--units 64] [--cases 32] [--rounds 7]
 
-Prints how many times as long as the basic LSTM each takes, the median over the rounds: inference, and a step of training
+Prints how many times as long as the basic LSTM each takes, the median over the rounds: inference, and a training step
 (forward, and backward to the gradients of the weights). The matching tests are tests/kernels.
 """
 

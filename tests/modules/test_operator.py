@@ -366,7 +366,7 @@ def test_every_option_crossed_with_every_layout_against_the_reference(data):
 
 
 def close(found, right, tolerance, name=""):
-    """As close as the largest number allows: a linear layer grows, and small differences of large numbers are rounded."""
+    """As close as the largest number allows: a linear layer grows, and rounding takes digits of the small ones."""
     right = np.asarray(right)
     scale = max(1.0, float(np.abs(right).max(initial=0)))
     np.testing.assert_allclose(found, right, rtol=0, atol=tolerance * scale, err_msg=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -160,7 +161,9 @@ def _openvino(case: Case, numbers: Problem) -> Prepared:
 
 
 def _keras(case: Case, numbers: Problem) -> Prepared:
-    """Keras on its backend, TensorFlow or torch, both of which take the number of threads of the process."""
+    """Keras on the backend that its user chose, or the first that is installed."""
+    backends = [name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None]
+    os.environ.setdefault("KERAS_BACKEND", backends[0])
     import keras
 
     layer = keras.layers.LSTM(case.units, return_sequences=True, unit_forget_bias=False)
@@ -174,9 +177,9 @@ def _keras(case: Case, numbers: Problem) -> Prepared:
         call, x = torch.inference_mode()(layer), torch.from_numpy(numbers.x)
         settle = partial(torch.set_num_threads, case.threads)
     elif backend == "tensorflow":
-        import tensorflow
+        import tensorflow as tf
 
-        call, x = tensorflow.function(layer), tensorflow.constant(numbers.x)
+        call, x = tf.function(layer), tf.constant(numbers.x)
     else:
         import jax
 
