@@ -187,6 +187,7 @@ def _keras(case: Case, numbers: Problem) -> Prepared:
 
         def call(x: Any) -> Any:
             return jax.block_until_ready(compiled(x))
+
     last: dict[str, Any] = {}
 
     def run() -> None:
