@@ -171,6 +171,7 @@ def _keras(case: Case, numbers: Problem) -> Prepared:
     layer.set_weights(list(encode(numbers.parameters, "keras.LSTM").tensors.values()))
     backend = keras.backend.backend()
     settle: Callable[[], None] = lambda: None  # noqa: E731
+    x: Any
     if backend == "torch":
         import torch
 
