@@ -65,7 +65,8 @@ def build_keras(layers: list[KerasLayer], config: Any, version: str, path: Path,
     found: list[Found] = []
     dense: list[Dense] = []
     order = _Order(config)
-    between = False
+    between = alone = turned = False
+    follows: bool | None = None
     for layer in layers:
         arrays.update({layer.sources[role]: array for role, array in layer.arrays.items()})
         after = _config(layer).get("reset_after", version.startswith("3")) is True
@@ -78,17 +79,27 @@ def build_keras(layers: list[KerasLayer], config: Any, version: str, path: Path,
         inside = sum(_root_of(one) == root for one in found)
         side_by_side = layer.kind == "Bidirectional" or _direction(layer) is not None
         apart = _config(layer).get("merge_mode", "concat") != "concat"
+        told = _told(layer, version, path)
+        if not inside:
+            follows = order.follows(root, _root_of(found[-1]) if found else "", between)
+            # What reads backwards alone hands its steps on in the order in which it read them.
+            turned = follows is not False and alone and found[-1].told["reverse"]
+            if turned and side_by_side:
+                follows = False  # there is no layer whose forward direction starts at the last step
+        alone = not side_by_side
+        if alone:
+            told["reverse"] = told["reverse"] != turned
         found.append(
             Found(
                 name=layer.name,
                 layout=layout,
                 tensors={role: layer.sources[role] for role in layer.arrays},
-                told=_told(layer, version, path),
+                told=told,
                 guess=_guess(layout, version),
                 reason="the weights alone do not hold it",
                 group=layer.name if apart else root,
                 layer=0 if side_by_side else inside,
-                follows=False if apart else order.follows(root, _root_of(found[-1]) if found else "", between),
+                follows=False if apart else follows,
             )
         )
         between = apart
@@ -188,7 +199,8 @@ def _told(layer: KerasLayer, version: str, path: Path) -> Settings:
     """Return what the settings of a layer tell: its activations and its direction."""
     config = _config(layer)
     direction = _direction(layer)
-    told = Settings(reverse=config.get("go_backwards") is True if direction is None else direction == "backward")
+    own = layer.config if layer.kind == "RNN" else config  # the direction of cells is that of the layer around them
+    told = Settings(reverse=own.get("go_backwards") is True if direction is None else direction == "backward")
     if "recurrent_activation" in config or "inner_activation" in config:
         gate = config.get("recurrent_activation", config.get("inner_activation"))
         names = [_activation(name, version) for name in (gate, config.get("activation", "tanh"))]
