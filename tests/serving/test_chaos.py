@@ -62,7 +62,7 @@ class Good:
                     return
                 self.answers.append(np.frombuffer(reply, "<f4").reshape(-1, 4))
                 self.at += FRAME
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.02)
             assert self.state is not None, "the series ended before the server did"
 
     def check(self):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +150,8 @@ class Engine:
     @cached_property
     def digest(self) -> str:
         """Tell models apart: a digest of everything that decides an answer."""
+        import hashlib  # here: it loads OpenSSL, and many streams never hand out their state
+
         from quadgate.model import Ensemble
 
         model = self.model
