@@ -1,6 +1,7 @@
 """Models that other people trained give the answers that are known of them, where they lie beside the project."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,33 @@ def test_a_checkpoint_of_version_1():
     assert (model.inputs, model.classes, model.chains) == (128, 150, (2,))
     assert settings_left_open(model) == {"forget_bias", "activations", "pool"}
     assert any(line.startswith("rnnlm/softmax_w/Adam: the optimizer's") for line in model.left_out)
+
+
+class NothingIsNamed(pickle.Unpickler):
+    """Reads a pickle of plain values, here the text of Python 2, and refuses every class."""
+
+    def find_class(self, module, name):
+        raise AssertionError(f"{module}.{name}")
+
+
+def test_a_poem_model_writes_valid_utf_8():
+    """The text is Korean, byte by byte: what is sampled is almost only whole characters, many of them Hangul."""
+    folder = MODELS / "03_charrnn_poem_tf1_v1"
+    with (folder / "chars_vocab.pkl").open("rb") as stream:
+        letters, _ = NothingIsNamed(stream, encoding="latin1").load()
+    model = quadgate.load(folder, forget_bias=1.0)
+    embedding = model.variables["rnnlm/embedding"]
+    rng = np.random.default_rng(0)
+    written, state, letter = [], None, letters.index(" ")
+    for _ in range(600):
+        logits, state = model.run(embedding[None, [letter]], state=state)
+        chances = np.exp(logits[0].astype(np.float64) - logits.max())
+        letter = int(rng.choice(len(letters), p=chances / chances.sum()))
+        written.append(letters[letter])
+    raw = "".join(written).encode("latin1")
+    text = raw.decode("utf-8", errors="ignore")
+    assert len(text.encode()) > 0.97 * len(raw)
+    assert sum("\uac00" <= one <= "\ud7a3" for one in text) > 0.5 * len(text)
 
 
 def elmo_tokens(weights, sentence: str) -> np.ndarray:

@@ -235,3 +235,8 @@ def test_arrays_that_cannot_be_printed_are_refused_in_few_words(tmp_path, thing,
         whole = whole.replace(b"%%(%s)s" % name.encode(), part)
     (tmp_path / "a.pkl").write_bytes(whole)
     assert len(refused(tmp_path / "a.pkl")) < 600
+
+
+def test_a_pickle_of_python_2_is_called_that(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(b"(S'\xec'\nS'a'\nt.")
+    refused(tmp_path / "a.pkl", "as Python 2 wrote it")

@@ -102,6 +102,11 @@ def load(
         return machine.result()
     except FileFormatError:
         raise
+    except UnicodeDecodeError as error:
+        raise FileFormatError(
+            f"{file}: the pickle has text near byte {position} that is not {error.encoding}, as Python 2 wrote it; "
+            "save it again with Python 3, where pickle.load(file, encoding='latin1') reads it, if you trust it"
+        ) from None
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, UnicodeError, AttributeError) as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileFormatError(f"{file}: pickle damaged near byte {position}: {what}") from error

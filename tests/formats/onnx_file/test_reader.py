@@ -154,6 +154,48 @@ def test_in_the_branches_of_a_condition(tmp_path, arrays):
     assert len(assert_same_numbers(path, arrays).cells) == 1
 
 
+@pytest.mark.parametrize("kind", ["Loop", "Scan"])
+def test_in_the_body_of_a_loop(tmp_path, arrays, kind):
+    """One step of the node for each turn: the body reads the constants of the graph around, as PyTorch exports it."""
+    D, H = 1, 4
+    step = [
+        node("LSTM", ["x_t", "W", "R", "B", "", "h_in", "c_in"], ["Y_t", "h_out", "c_out"], hidden_size=H),
+        node("Identity", ["Y_t"], ["shown"]),
+    ]
+    states = [value("h_in", [D, "N", H]), value("c_in", [D, "N", H])]
+    ended = [value("h_out", None), value("c_out", None)]
+    around = [value("h", [D, "N", H]), value("c", [D, "N", H])]
+    if kind == "Scan":
+        body = helper.make_graph(step, "body", [*states, value("x_t", [1, "N", 3])], [*ended, value("shown", None)])
+        outer = node("Scan", ["h", "c", "x"], ["h_end", "c_end", "Y"], body=body, num_scan_inputs=1)
+        given = [value("x", ["T", 1, "N", 3]), *around]
+        extra = {}
+    else:
+        flag, turn = value("going", [], onnx.TensorProto.BOOL), value("turn", [], onnx.TensorProto.INT64)
+        same = node("Identity", ["going"], ["on"])
+        step.insert(0, node("Gather", ["x", "turn"], ["x_t"], axis=0))
+        results = [value("on", [], onnx.TensorProto.BOOL), *ended, value("shown", None)]
+        body = helper.make_graph([same, *step], "body", [turn, flag, *states], results)
+        outer = node("Loop", ["turns", "", "h", "c"], ["h_end", "c_end", "Y"], body=body)
+        given = [value("x", ["T", 1, "N", 3]), *around]
+        extra = {"turns": np.array(5, np.int64)}
+    path = save(tmp_path / "a.onnx", [outer], arrays | extra, given, [value("Y", None)])
+    assert len(assert_same_numbers(path, arrays).cells) == 1
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_cases_first(tmp_path, direction):
+    """`layout=1` turns x, Y and the states, and leaves the weights as they are."""
+    D = 2 if direction == "bidirectional" else 1
+    arrays = weights(np.random.default_rng(5), "LSTM", D, 3, 4)
+    models = [
+        quadgate.load(save_node(tmp_path / f"{layout}.onnx", "LSTM", arrays, direction=direction, layout=layout))
+        for layout in (0, 1)
+    ]
+    x = np.random.default_rng(6).normal(size=(2, 5, 3)).astype(np.float32)
+    assert models[0].run(x)[0].tobytes() == models[1].run(x)[0].tobytes()
+
+
 def two_layers(tmp_path, between, reads, after=(), extra=(), out="Y2"):
     rng = np.random.default_rng(7)
     first, second = weights(rng, "LSTM", 2, 3, 4), weights(rng, "LSTM", 1, 8, 5)
