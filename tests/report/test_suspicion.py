@@ -1,13 +1,7 @@
 import numpy as np
-import pytest
 
-from browser import opened
-from networks import network
-from quadgate.data import Sequences, make_sequences
-from quadgate.explain import TrainingCases
+from quadgate.data import Sequences
 from quadgate.report import score
-from quadgate.report.findings import find
-from quadgate.report.page import report_page
 from quadgate.report.suspicion import duplicates, overlaps, suspicions
 
 
@@ -50,21 +44,3 @@ def test_shuffled_labels_are_called_out_and_a_hard_but_honest_set_is_not():
     assert "labels look shuffled" in found["shuffled"]
     assert "does not beat always answering" in found["majority"]
     assert set(kinds(train, test, half)) == {"majority"}
-
-
-@pytest.mark.slow
-def test_the_report_opens_and_a_case_can_be_chosen(tmp_path):
-    made = make_sequences(24, steps=(20, 27), channels=3)
-    part = Sequences(made.series, labels=made.labels)
-    model = network()
-    found = find(model, part, part, [], lambda: TrainingCases.of(model, part), draw=5)
-    page = tmp_path / "report.html"
-    page.write_text(report_page(found), encoding="utf-8")
-    assert page.stat().st_size < 5_000_000
-    with opened(page, 390) as tab:
-        assert "24 of 24 test series are in the training part too" in tab.locator("#believe").inner_text()
-        assert tab.locator("section[data-case]:visible h2").all_inner_texts() == ["case 5: asked for"]
-        second = tab.locator("#case option").nth(1).get_attribute("value")
-        tab.locator("#case").select_option(second)
-        assert tab.locator(f'section[data-case="{second}"] svg').count() >= 5
-        assert not tab.locator('section[data-case="case-5"]').is_visible()

@@ -271,7 +271,8 @@ def _statistics_section(number: int, cell: Cell, one: Statistics, model: Model, 
     blocks.append(_memory_figure(place, one, said))
     if one.open is not None:
         blocks.append(_gates_figure(place, one, said))
-    blocks.append(_inputs_figure(place, cell, one, model, said))
+    if cell.inputs > 1:  # one alone has nothing to be compared with
+        blocks.append(_inputs_figure(place, cell, one, model, said))
     if one.radius:
         rows = [[said["gates"][gate], f"{value:.3f}"] for gate, value in one.radius.items()]
         blocks.append(Table([said["gate"], said["radius"]], rows, said["radius_means"]))
