@@ -59,6 +59,12 @@ def test_a_case_that_is_written_wrong_is_refused(wrong):
         speed.selection(wrong)
 
 
+def test_who_takes_part():
+    assert [one.name for one in speed.installed(["torch"])] == ["quadgate", "torch"]
+    with pytest.raises(ValueError, match="against: found 'toch', did you mean 'torch'"):
+        speed.installed(["toch"])
+
+
 def test_report_and_plot(tmp_path, contestants):
     measured = speed.Measured(SMALL, {"quadgate": 1.0, "torch": 2.5}, {"quadgate": 1e-7, "torch": 2e-7}, 1e11)
     report = speed.report([measured], contestants, {"quadgate": 10})

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 
 def bench(
-    cases: Annotated[str, typer.Option(help="What to measure: quick, infer, train or all.")] = "quick",
+    cases: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="quick, infer, train, all, or a case as in 'train H=64 N=32 threads=2'; may be repeated. [quick]"
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="A peer to take part; may be repeated. [all that are installed]")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Time for each case and contestant.")] = 1.0,
     stream: Annotated[bool, typer.Option("--stream", help="Measure single steps of a stream instead.")] = False,
     memory: Annotated[bool, typer.Option(help="Also measure the peak memory of a training step.")] = False,
@@ -27,12 +35,12 @@ def bench(
     if stream:
         _steps(seconds, out, plot, as_json)
         return
-    contestants = speed.installed()
+    contestants = speed.installed(against)
     names = [one.name for one in contestants]
     typer.echo("ms (times quadgate's), median; last: share of the processor's peak", err=as_json)
     typer.echo(f"{'case':<30}" + "".join(f"{name:>20}" for name in names), err=as_json)
     results = []
-    for case in speed.selection(cases):
+    for case in (case for name in cases or ["quick"] for case in speed.selection(name)):
         measured = speed.measure(case, contestants, seconds)
         results.append(measured)
         typer.echo(_line(measured, names), err=as_json)

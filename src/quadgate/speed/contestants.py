@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from quadgate.cell import LSTMParameters
+from quadgate.errors import InputError, suggest
 from quadgate.layouts import decode, encode
 from quadgate.speed.cases import Array, Case, Problem, Task
 
@@ -45,8 +46,12 @@ RECOMPUTE_EVERY = 64
 _BUILT_OF_ONNX = ("onnxruntime", "openvino")  # they run a model that is made with the package onnx
 
 
-def installed() -> list[Contestant]:
-    """Return quadgate, then every peer that is installed."""
+def installed(against: list[str] | None = None) -> list[Contestant]:
+    """Return quadgate, then every peer that is installed, or those of `against`.
+
+    Raises:
+        InputError: one of `against` is not installed.
+    """
     known: list[tuple[str, str, tuple[Task, ...], Callable[[Case, Problem], Prepared]]] = [
         ("quadgate", "quadgate", ("infer", "train"), _quadgate),
         ("recomputing", "quadgate", ("train",), partial(_quadgate, recompute_every=RECOMPUTE_EVERY)),
@@ -56,11 +61,16 @@ def installed() -> list[Contestant]:
         ("keras", "keras", ("infer",), _keras),
         ("jax", "jax", ("infer", "train"), _jax),
     ]
-    return [
+    found = [
         Contestant(name, version(package), tasks, prepare)
         for name, package, tasks, prepare in known
         if find_spec(package) is not None and (name not in _BUILT_OF_ONNX or find_spec("onnx") is not None)
     ]
+    names = [one.name for one in found]
+    for name in against or []:
+        if name not in names:
+            raise InputError(f"against: found {name!r}, {suggest(name, names)}")
+    return [one for one in found if not against or one.name in ("quadgate", *against)]
 
 
 def _quadgate(case: Case, numbers: Problem, recompute_every: int = 0) -> Prepared:
