@@ -16,7 +16,7 @@ def bench(
     cases: Annotated[
         list[str] | None,
         typer.Option(
-            help="quick, infer, train, all, or a case as in 'train H=64 N=32 threads=2'; may be repeated. [quick]"
+            help="quick, infer, train, all, or a case as in 'train H=64 N=32'; may be repeated. [quick]"
         ),
     ] = None,
     against: Annotated[
