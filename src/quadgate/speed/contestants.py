@@ -54,6 +54,7 @@ def installed(against: list[str] | None = None) -> list[Contestant]:
     """
     known: list[tuple[str, str, tuple[Task, ...], Callable[[Case, Problem], Prepared]]] = [
         ("quadgate", "quadgate", ("infer", "train"), _quadgate),
+        ("frozen", "quadgate", ("infer",), _frozen),
         ("recomputing", "quadgate", ("train",), partial(_quadgate, recompute_every=RECOMPUTE_EVERY)),
         ("torch", "torch", ("infer", "train"), _torch),
         ("onnxruntime", "onnxruntime", ("infer",), _onnxruntime),
@@ -99,6 +100,21 @@ def _quadgate(case: Case, numbers: Problem, recompute_every: int = 0) -> Prepare
         return {"d_w_x": gradient.w_x, "d_w_h": gradient.w_h}
 
     return Prepared(step if train else infer, answer, lambda: torch.set_num_threads(case.threads))
+
+
+def _frozen(case: Case, numbers: Problem) -> Prepared:
+    """What a loaded model runs: weights that were packed once, as ONNX Runtime and OpenVINO have them too."""
+    import torch
+
+    from quadgate.kernels.cpu import PackedLSTM
+
+    layer = PackedLSTM(numbers.parameters)
+    last: dict[str, Array] = {}
+
+    def run() -> None:
+        last["outputs"], _ = layer(numbers.x)
+
+    return Prepared(run, lambda: {"outputs": last["outputs"]}, lambda: torch.set_num_threads(case.threads))
 
 
 def _torch(case: Case, numbers: Problem) -> Prepared:
