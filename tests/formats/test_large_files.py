@@ -70,5 +70,6 @@ def test_the_summary_of_two_gigabytes(tmp_path, write):
     done = subprocess.run([sys.executable, "-c", text, str(path)], capture_output=True, text=True, check=True)
     assert f"{ROWS * COLUMNS}" in done.stdout
     seconds, kilobytes = (float(number) for number in done.stdout.split()[-2:])
+    print(f"{write.__name__}: {seconds:.2f} s, {kilobytes / 1000:.0f} MB")  # `pytest -m long -s` shows it
     assert kilobytes < 300_000
     assert seconds < 2
