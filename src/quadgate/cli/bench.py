@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 def bench(
     cases: Annotated[
         list[str] | None,
-        typer.Option(
-            help="quick, infer, train, all, or a case as in 'train H=64 N=32'; may be repeated. [quick]"
-        ),
+        typer.Option(help="quick, infer, train, all, or a case as in 'train H=64 N=32'; may be repeated. [quick]"),
     ] = None,
     against: Annotated[
         list[str] | None, typer.Option(help="A peer to take part; may be repeated. [all that are installed]")
