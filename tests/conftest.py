@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # where JAX is installed too, the tests run Keras on torch
 
 # Every run explores new examples, but where a change is judged: there the examples are the same each time.
 hypothesis.settings.register_profile("judge", derandomize=True, deadline=None)

@@ -61,6 +61,7 @@ def test_a_run_says_what_was_read_what_came_of_it_and_what_is_next(run, arrays, 
         "model.safetensors",
         "history.jsonl",
         "report.json",
+        "training_states.safetensors",
         "checkpoints",
     }
 

@@ -188,7 +188,7 @@ def _openvino(case: Case, numbers: Problem) -> Prepared:
 
 def _keras(case: Case, numbers: Problem) -> Prepared:
     """Keras on the backend that its user chose, or the first that is installed."""
-    backends = [name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None]
+    backends = [name for name in ("torch", "tensorflow", "jax") if find_spec(name) is not None]
     os.environ.setdefault("KERAS_BACKEND", backends[0])
     import keras
 
