@@ -41,3 +41,11 @@ def test_what_is_undefined_or_left_out_is_said(capsys):
     assert "undefined" in out
     assert "ROC AUC is undefined: every case is of class 'a'" in out
     assert "left out: 2 cases of the unknown label 'z'" in out
+
+
+def test_names_of_classes_are_shown_as_they_are_and_command_nothing(capsys):
+    names = ["[red]", "a\x1b[2J"]
+    out = printed(capsys, names, [[0.9, 0.1], [0.2, 0.8]], names)
+    assert "[red]" in out
+    assert "\x1b" not in out
+    assert "a\\x1b" in out.replace("\n", "")

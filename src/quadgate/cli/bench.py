@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,13 +48,7 @@ def bench(
     for name, size in used.items():
         typer.echo(f"peak memory of a training step, H=64 N=32, {name}: {size / 2**20:.0f} MiB", err=as_json)
 
-    report = speed.report(results, contestants, used)
-    if out is not None:
-        speed.write(report, out)
-    if plot is not None:
-        speed.draw(results, plot)
-    if as_json:
-        typer.echo(json.dumps(report, indent=2))
+    _write(speed.report(results, contestants, used), partial(speed.draw, results), out, plot, as_json)
 
 
 def _steps(seconds: float, out: Path | None, plot: Path | None, as_json: bool) -> None:
@@ -74,11 +70,18 @@ def _steps(seconds: float, out: Path | None, plot: Path | None, as_json: bool) -
         told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in stepped.quiet.items())
         typer.echo(f"on quiet input, times the usual step: {told}", err=as_json)
     typer.echo(f"reading the clock is {stepped.clock:.2f} µs of each of them", err=as_json)
-    report = speed.report_steps(stepped, contestants)
+    _write(speed.report_steps(stepped, contestants), partial(speed.draw_steps, stepped), out, plot, as_json)
+
+
+def _write(
+    report: dict[str, Any], draw: Callable[[Path], None], out: Path | None, plot: Path | None, as_json: bool
+) -> None:
+    from quadgate import speed
+
     if out is not None:
         speed.write(report, out)
     if plot is not None:
-        speed.draw_steps(stepped, plot)
+        draw(plot)
     if as_json:
         typer.echo(json.dumps(report, indent=2))
 

@@ -50,8 +50,8 @@ def load(path: str | Path, **settings: Unpack[Settings]) -> Model | Ensemble:
         raise FileFormatError(f"{path}: {_found(path)}, expected {titles}")
     one, place = found
     model = one.read(place, settings)
-    names = (*model.variables, *model.left_out, *(model.channels or ()), *map(str, model.labels or ()))
-    odd = next((name for name in names if not name.isprintable()), None)
+    # Classes and channels are called what the data call them.
+    odd = next((name for name in (*model.variables, *model.left_out) if not name.isprintable()), None)
     if odd is not None:
         raise FileFormatError(f"{path}: found the name {odd[:100]}, expected text that can be printed")
     return model

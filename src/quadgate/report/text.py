@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quadgate.errors import printable
 from quadgate.report.metrics import Measures, Scores
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def print_scores(scores: Scores) -> None:
     """Print the scores to standard output."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.width = min(WIDTH, console.width)
     console.print(scores_table(scores))
 
@@ -95,5 +96,5 @@ def _value(measures: Measures, name: str) -> str:
 
 
 def _short(name: Any, most: int = 12) -> str:
-    text = str(name)
+    text = printable(str(name))
     return text if len(text) <= most else text[: most - 1] + "…"
