@@ -10,7 +10,7 @@ demo: $(READY)  ## train the seed network on JapaneseVowels
 	$(BIN)/quadgate train JapaneseVowels --preset seed --seed 1
 
 test: $(READY)  ## every test that takes less than a few minutes
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2  # two processes of two threads each would wait for each other
 
 lint: $(READY)
 	$(BIN)/ruff check .

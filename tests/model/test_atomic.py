@@ -1,3 +1,4 @@
+import os
 import stat
 
 import pytest
@@ -32,6 +33,19 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path_factory, before, written,
 def test_an_interrupt_from_the_keyboard_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), write_atomically(tmp_path / "file"):
         raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_as_the_file_is_made_leaves_nothing(tmp_path, monkeypatch):
+    opened = os.open
+
+    def interrupted(*arguments):
+        opened(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), write_atomically(tmp_path / "file"):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 

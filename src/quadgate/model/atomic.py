@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     block raises, the temporary file is removed and `path` stays as it was. Of several files that belong together,
     write the one that a reader looks for last.
 
+    >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> with write_atomically(folder / "note.txt") as beside:
     ...     _ = beside.write_text("whole")
@@ -26,11 +27,12 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
+    # Named before it is there, since Ctrl-C may come as soon as it is.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
-        beside.chmod(_mode(path))
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        if path.exists():
+            beside.chmod(path.stat().st_mode & 0o777)
         yield beside
         _flush(beside)
         beside.replace(path)
@@ -38,15 +40,6 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-
-def _mode(path: Path) -> int:
-    """Permissions of the file to be replaced, else of any new file: mkstemp gives them to the owner alone."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _flush(path: Path) -> None:
