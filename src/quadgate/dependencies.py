@@ -22,7 +22,9 @@ def require(module: str, what: str, extra: str = "train") -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        package = error.name or module.partition(".")[0]
-        raise MissingDependencyError(
-            f"{what}: the package {package} is not installed; pip install 'quadgate[{extra}]'"
-        ) from error
+        raise missing((error.name or module).partition(".")[0], what, extra) from error
+
+
+def missing(package: str, what: str, extra: str) -> MissingDependencyError:
+    """Return the error of a package that is not installed, for `require` and for what does not import it itself."""
+    return MissingDependencyError(f"{what}: the package {package} is not installed; pip install 'quadgate[{extra}]'")

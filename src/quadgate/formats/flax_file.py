@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from quadgate.errors import FileFormatError, MissingDependencyError
+from quadgate.dependencies import require
+from quadgate.errors import FileFormatError
 from quadgate.layouts import LAYOUTS, Settings
 from quadgate.model import Model
 from quadgate.model.build import Dense, Found, build
@@ -93,10 +94,7 @@ def _read_npz(path: Path) -> dict[str, Array]:
 
 
 def _read_msgpack(path: Path) -> dict[str, Array]:
-    try:
-        import msgpack
-    except ImportError:
-        raise MissingDependencyError(f"{path}: Flax files need msgpack: pip install 'quadgate[flax]'") from None
+    msgpack = require("msgpack", f"{path} (Flax) cannot be read", "flax")
     if path.stat().st_size > LARGEST:
         raise FileFormatError(f"{path}: found {path.stat().st_size} bytes, expected at most {LARGEST}")
     try:

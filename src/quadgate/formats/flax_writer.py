@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from quadgate.cell import GRUParameters
-from quadgate.errors import InputError, MissingDependencyError
+from quadgate.dependencies import require
+from quadgate.errors import InputError
 from quadgate.formats.flax_file import ARRAY
 from quadgate.layouts import encode
 from quadgate.model import Cell, Model, write_atomically
@@ -113,10 +114,7 @@ def constructor(cell: Cell) -> str:
 
 
 def _packed(path: Path, tree: dict[str, Any]) -> bytes:
-    try:
-        import msgpack
-    except ImportError:
-        raise MissingDependencyError(f"{path}: Flax files need msgpack: pip install 'quadgate[flax]'") from None
+    msgpack = require("msgpack", f"{path} (Flax) cannot be written", "flax")
     nested: dict[str, Any] = {}
     for name, array in tree.items():
         *scopes, leaf = name.split("/")

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadgate.errors import FileFormatError, MissingDependencyError
+from quadgate.dependencies import missing
+from quadgate.errors import FileFormatError
 
 Array = NDArray[Any]
 
@@ -47,7 +48,7 @@ def read(path: Path, start: int = 0, size: int | None = None) -> Hdf5File:
         MissingDependencyError: h5py is not installed.
     """
     if find_spec("h5py") is None:
-        raise MissingDependencyError(f"{path}: HDF5 files need h5py: pip install 'quadgate[hdf5]'")
+        raise missing("h5py", f"{path} (HDF5) cannot be read", "hdf5")
     whole = path.stat().st_size
     size = whole - start if size is None else size
     command = [sys.executable, "-I", str(_CHILD), str(path), str(start), str(size)]

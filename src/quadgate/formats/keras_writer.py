@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from quadgate.cell import GRUParameters, LSTMParameters
-from quadgate.errors import InputError, MissingDependencyError
+from quadgate.dependencies import require
+from quadgate.errors import InputError
 from quadgate.layouts import encode
 from quadgate.model import Model, write_atomically
 from quadgate.model.variables import Array
@@ -184,10 +185,7 @@ def _placed(layers: list[KerasLayer]) -> dict[str, Array]:
 
 
 def _weights(layers: list[KerasLayer], path: Path) -> bytes:
-    try:
-        import h5py
-    except ImportError:
-        raise MissingDependencyError(f"{path}: HDF5 files need h5py: pip install 'quadgate[hdf5]'") from None
+    h5py = require("h5py", f"{path} (HDF5) cannot be written", "hdf5")
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         for name, array in _placed(layers).items():

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from quadgate.cell import Activations
-from quadgate.errors import FileFormatError, MissingDependencyError
+from quadgate.dependencies import require
+from quadgate.errors import FileFormatError
 from quadgate.formats.dataflow import Dataflow, Operation
 from quadgate.formats.recurrence import Cannot, FoundCell, Recurrence
 from quadgate.formats.spelled_out import find_spelled_out
@@ -61,12 +62,7 @@ def read_model(path: Path, settings: Settings) -> Model:
         FileFormatError: the file is damaged, or has no layer that can be used.
         MissingDependencyError: the package tflite is not installed.
     """
-    try:
-        from tflite import Model as FlatModel
-    except ImportError:
-        raise MissingDependencyError(
-            f"{path}: TensorFlow Lite files need tflite: pip install 'quadgate[tflite]'"
-        ) from None
+    tflite = require("tflite", f"{path} (TensorFlow Lite) cannot be read", "tflite")
     with path.open("rb") as file:
         size = file.seek(0, 2)
         if size < 8:
@@ -75,7 +71,7 @@ def read_model(path: Path, settings: Settings) -> Model:
     if data[4:8] != IDENTIFIER:
         raise FileFormatError(f"{path}: found {data[4:8]!r} at byte 4, expected {IDENTIFIER!r}")
     try:
-        graph = _Graph(path, memoryview(data), FlatModel.GetRootAs(data, 0))
+        graph = _Graph(path, memoryview(data), tflite.Model.GetRootAs(data, 0))
         found = graph.recurrence()
     except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError) as error:
         if isinstance(error, FileFormatError):

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from quadgate.errors import FileFormatError, MissingDependencyError
+from quadgate.dependencies import require
+from quadgate.errors import FileFormatError
 from quadgate.formats.dataflow import Dataflow, Operation
 from quadgate.formats.onnx_file.tensors import PLAIN, stored
 from quadgate.model.variables import Array, Stored
@@ -73,16 +74,14 @@ def read_graph(path: Path) -> OnnxGraph:
         FileFormatError: the file is damaged or none of ONNX.
         MissingDependencyError: the package onnx is not installed.
     """
-    try:
-        from google.protobuf.message import DecodeError
-        from onnx import ModelProto
-    except ImportError:
-        raise MissingDependencyError(f"{path}: ONNX files need onnx: pip install 'quadgate[onnx]'") from None
+    onnx = require("onnx", f"{path} (ONNX) cannot be read", "onnx")
+    from google.protobuf.message import DecodeError  # which onnx needs itself
+
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise FileFormatError(f"{path}: found {size} bytes, a protocol buffer has at most {LARGEST_FILE}")
     try:
-        model = ModelProto.FromString(path.read_bytes())
+        model = onnx.ModelProto.FromString(path.read_bytes())
         if not model.HasField("graph") or not model.opset_import:
             raise FileFormatError(f"{path}: a protocol buffer without a graph and its operator set, not of ONNX")
         metadata = {one.key: one.value for one in model.metadata_props}

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from quadgate.cell import Activations, GRUParameters, LSTMParameters
-from quadgate.errors import InputError, MissingDependencyError
+from quadgate.dependencies import require
+from quadgate.errors import InputError
 from quadgate.formats.onnx_file.description import KEY, Description
 from quadgate.layouts import encode
 from quadgate.model import Head, Model, write_atomically
@@ -45,10 +46,7 @@ def write_model(model: Model, path: Path) -> None:
             state.
         MissingDependencyError: the package onnx is not installed.
     """
-    try:
-        from onnx import checker
-    except ImportError:
-        raise MissingDependencyError(f"{path}: ONNX files need onnx: pip install 'quadgate[onnx]'") from None
+    checker = require("onnx.checker", f"{path} (ONNX) cannot be written", "onnx")
     if len(model.chains) > 1:
         raise InputError(f"{path}: the model has {len(model.chains)} chains of layers; write one: model.chain(0)")
     written = _Graph().model(model)
