@@ -20,6 +20,25 @@ def test_the_verdict_is_the_last_line_and_the_exit_code(command, tmp_path):
     assert (code, out.splitlines()[-1]) == (0, "proved")
 
 
+def test_a_forget_bias_of_each_layer(command, tmp_path):
+    oracle = ORACLE / "multi"
+    for file in ("model.ckpt.index", "model.ckpt.data-00000-of-00001"):
+        shutil.copy(oracle / file, tmp_path)
+    told = ["--forget-bias", "rnn/multi_rnn_cell/cell_1=0", "--activations", "sigmoid tanh"]
+    code, out, _ = command("convert", tmp_path / "model.ckpt", tmp_path / "m.pt", *told)
+    assert (code, out.splitlines()[-1]) == (3, "proved given forget_bias=1.0")
+    code, out, _ = command("convert", tmp_path / "model.ckpt", tmp_path / "m.pt", *told, "--forget-bias", "1")
+    assert (code, out.splitlines()[-1]) == (0, "proved")
+    code, out, _ = command("verify", tmp_path / "model.ckpt", tmp_path / "m.pt", *told, "--forget-bias", "1")
+    assert (code, out.splitlines()[-1]) == (0, "proved")
+    code, out, _ = command("verify", tmp_path / "model.ckpt", tmp_path / "m.pt", "--forget-bias", "1")
+    assert "B equals A if a forget bias of 1.0 is taken away" in out
+    for wrong, says in (("one", "expected a number or LAYER=NUMBER"), ("cell=0", "settings for a layer 'cell'")):
+        code, _, error = command("convert", tmp_path / "model.ckpt", tmp_path / "m.pt", "--forget-bias", wrong)
+        assert code == 2
+        assert says in error
+
+
 def test_the_printed_lines_load_the_result(command, tmp_path):
     _code, out, _err = command("convert", CHECKPOINT, tmp_path / "m.pt")
     block = out.partition("\nto load it\n\n")[2].partition("\n\nproved")[0]

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from quadgate.proof import Proof
 
 ForgetBias = Annotated[
-    float | None, typer.Option(help="What is added to the forget gate while running, where the file does not say it.")
+    list[str] | None,
+    typer.Option(
+        metavar="[LAYER=]FLOAT",
+        help="What is added to the forget gate while running, where the file does not say it; of one layer or scope "
+        "with its name, and then several times.",
+    ),
 ]
 Functions = Annotated[
     str | None, typer.Option("--activations", help="Gate, candidate [and output], such as 'sigmoid tanh', likewise.")
@@ -87,11 +92,21 @@ def _finish(proof: Proof, as_json: bool) -> None:
 
 
 def _settings(
-    forget_bias: float | None, activations: str | None, cell_clip: str | None, projection_clip: str | None
+    forget_bias: list[str] | None, activations: str | None, cell_clip: str | None, projection_clip: str | None
 ) -> dict[str, Any]:
     from quadgate.cell import Activations
 
-    settings: dict[str, Any] = {} if forget_bias is None else {"forget_bias": forget_bias}
+    settings: dict[str, Any] = {}
+    for told in forget_bias or ():
+        layer, _, number = told.rpartition("=")
+        try:
+            own = {"forget_bias": float(number)}
+        except ValueError:
+            raise InputError(f"--forget-bias: found {told!r}, expected a number or LAYER=NUMBER") from None
+        if layer:
+            settings.setdefault("layers", {})[layer] = own
+        else:
+            settings |= own
     if activations is not None:
         names = activations.split()
         if len(names) not in (2, 3):

@@ -7,8 +7,7 @@ from typing import Unpack
 
 from quadgate.errors import FileFormatError, InputError
 from quadgate.formats.registry import FORMATS, START, recognise, to_write
-from quadgate.layouts import Settings
-from quadgate.model import Ensemble, Model, holds_ensemble, load_ensemble, save_ensemble
+from quadgate.model import Asked, Ensemble, Model, holds_ensemble, load_ensemble, save_ensemble
 
 MAGICS = {
     b"PK\x03\x04": "a zip archive, of neither PyTorch nor Keras 3",
@@ -22,7 +21,7 @@ _ALONE = (
 )
 
 
-def load(path: str | Path, **settings: Unpack[Settings]) -> Model | Ensemble:
+def load(path: str | Path, **settings: Unpack[Asked]) -> Model | Ensemble:
     """Load a model; nothing in a file is ever run, and its numbers are read when they are used.
 
     An `Ensemble` comes of what `quadgate train` left, where that is several networks or one that reads in patches;
@@ -32,7 +31,8 @@ def load(path: str | Path, **settings: Unpack[Settings]) -> Model | Ensemble:
         path: a run folder, or a file of any format that `quadgate.formats.FORMATS` lists; of a TensorFlow checkpoint
             its prefix, its `.index` file, or a folder whose `checkpoint` file names the latest one.
         **settings: what the file does not say, as in `layouts.Settings`: `forget_bias`, `activations`, `cell_clip`, and
-            so on. Without them the framework's own defaults are taken, and named in `Model.assumptions`.
+            so on, and `layers`, which says it of some layers alone: `layers={"decoder": {"forget_bias": 0.0}}`. Without
+            them the framework's own defaults are taken, and named in `Model.assumptions`.
 
     Raises:
         FileFormatError: there is no such file, it is damaged, of another format, or holds no recurrent layer; says what
@@ -57,7 +57,7 @@ def load(path: str | Path, **settings: Unpack[Settings]) -> Model | Ensemble:
     return model
 
 
-def load_network(path: str | Path, **settings: Unpack[Settings]) -> Model:
+def load_network(path: str | Path, **settings: Unpack[Asked]) -> Model:
     """Load a file that has to hold one network which reads step by step: as `load`, without ensembles.
 
     Raises:

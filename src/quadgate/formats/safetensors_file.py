@@ -24,7 +24,7 @@ def read_model(path: Path, settings: Settings) -> Model:
         return build_named(Variables(tensors), path, settings)
     model = load_weights(path)
     for name, value in settings.items():
-        if any(getattr(cell, name) != value for layer in model.cells for cell in layer):
+        if name == "layers" or any(getattr(cell, name) != value for layer in model.cells for cell in layer):
             raise InputError(f"{path}: found {name}={value!r}, but the file says otherwise; leave it out")
     return model
 

@@ -2,7 +2,7 @@
 
 from quadgate.model.assumption import Assumption
 from quadgate.model.atomic import write_atomically
-from quadgate.model.build import Dense, Found, build
+from quadgate.model.build import Asked, Dense, Found, build
 from quadgate.model.cell import Cell
 from quadgate.model.ensemble import Convolutions, Ensemble, Member, Patches
 from quadgate.model.ensemble_file import holds_ensemble, load_ensemble, save_ensemble
@@ -13,6 +13,7 @@ from quadgate.model.summary import SummaryRow, SummaryTable
 from quadgate.model.variables import Stored, Variables
 
 __all__ = [
+    "Asked",
     "Assumption",
     "Cell",
     "Convolutions",

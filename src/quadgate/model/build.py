@@ -7,7 +7,7 @@ that nobody tells (the caller's, or the framework's default, which is then an as
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,6 +21,17 @@ from quadgate.model.network import Head, Network
 from quadgate.model.variables import Array, Stored, Variables
 
 UNUSED = "of another layer than the recurrent ones and the head: kept, not run"
+
+
+class Asked(Settings, total=False):
+    """What the caller of `quadgate.load` says where the file is silent.
+
+    Attributes:
+        layers: the settings of some layers, which go before those of all: a layer's name, or the scope or module that
+            it stands in, -> the settings.
+    """
+
+    layers: Mapping[str, Settings]
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ def build(
     found: Sequence[Found],
     *,
     source: str,
-    settings: Settings | None = None,
+    settings: Asked | Settings | None = None,
     dense: Iterable[Dense] = (),
     head: Head | None = None,
     left_out: Mapping[str, str] | None = None,
@@ -75,7 +86,7 @@ def build(
         arrays: the file's weights by name, in order; all are kept, those that nothing uses are named in `left_out`.
         found: the recurrent layers.
         source: the file, which starts every error.
-        settings: what the caller of `quadgate.load` says; it settles what the file leaves open.
+        settings: what the caller of `quadgate.load` says, as in `Asked`; it settles what the file leaves open.
         dense: the dense layers among which the head is, if only one of them can be it.
         head: the head, where the file tells it.
         left_out: what else the file holds, and why it is no part of the model.
@@ -95,12 +106,13 @@ def build(
     >>> print(*model.assumptions)
     activations=sigmoid tanh (assumed: the file does not hold it; activations= settles it)
     """
-    variables, asked = Variables(arrays), settings or Settings()
+    variables = Variables(arrays)
+    asked = _asked(found, settings or Settings(), source)
     try:
-        cells = {one.name: _cell(one, variables, asked) for one in found}
+        cells = {one.name: _cell(one, variables, asked[one.name]) for one in found}
     except InputError as error:
         raise error if isinstance(error, FileFormatError) else FileFormatError(f"{source}: {error}") from None
-    _check_asked(cells.values(), asked, source)
+    _check_asked(cells, asked, source)
     layers, chains, order = _arrange(found, cells)
     assumptions = [*_assumed(found, cells, asked), *order]
     if head is None and len(chains) == 1:
@@ -149,21 +161,44 @@ def _open(row: Layout, found: Found) -> list[str]:
     return [name for name, settable_here in settable.items() if settable_here and name not in found.told]
 
 
-def _check_asked(cells: Collection[Cell], asked: Settings, source: str) -> None:
+def stands_in(layer: str, place: str) -> bool:
+    """Tell whether a layer has that name, or stands in that scope or module.
+
+    >>> stands_in("decoder/rnn/lstm_cell", "decoder/rnn"), stands_in("decoder.rnn.l0", "deco")
+    (True, False)
+    """
+    return layer == place or layer.startswith((f"{place}/", f"{place}."))
+
+
+def _asked(found: Sequence[Found], settings: Asked | Settings, source: str) -> dict[str, Settings]:
+    """Return what the caller says of each layer: what is said of it or its place, else of all."""
+    of_all: dict[str, Any] = {name: value for name, value in settings.items() if name != "layers"}
+    own: Mapping[str, Settings] = cast(Asked, settings).get("layers", {})
+    asked = {one.name: of_all for one in found}
+    for place, told in own.items():
+        inside = [one.name for one in found if stands_in(one.name, place)]
+        if not inside:
+            names = ", ".join(one.name for one in found)
+            raise InputError(f"{source}: found settings for a layer {place!r}, expected one of {names}")
+        asked |= {name: asked[name] | told for name in inside}
+    return cast(dict[str, Settings], asked)
+
+
+def _check_asked(cells: Mapping[str, Cell], asked: Mapping[str, Settings], source: str) -> None:
     """Refuse a setting of the caller's that no layer took, since the file or the class says otherwise."""
-    for name, value in asked.items():
-        if not any(getattr(cell, name) == value for cell in cells):
-            first = next(iter(cells))
-            said = f"{first.name} ({first.layout}) has {getattr(first, name)!r}"
+    for name, value in dict.fromkeys((name, value) for told in asked.values() for name, value in told.items()):
+        concerned = [cells[layer] for layer, told in asked.items() if (name, value) in told.items()]
+        if not any(getattr(cell, name) == value for cell in concerned):
+            said = f"{concerned[0].name} ({concerned[0].layout}) has {getattr(concerned[0], name)!r}"
             raise InputError(f"{source}: found {name}={value!r}, but {said}")
 
 
-def _assumed(found: Sequence[Found], cells: Mapping[str, Cell], asked: Settings) -> list[Assumption]:
+def _assumed(found: Sequence[Found], cells: Mapping[str, Cell], asked: Mapping[str, Settings]) -> list[Assumption]:
     """Say what was taken for granted: one assumption for each setting, value and reason."""
     names: dict[tuple[str, Any, str], list[str]] = {}
     for one in found:
         for setting in _open(find(one.layout), one):
-            if setting not in asked:
+            if setting not in asked[one.name]:
                 value = getattr(cells[one.name], setting)
                 names.setdefault((setting, value, one.reason), []).append(one.name)
     return [

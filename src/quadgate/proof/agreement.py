@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
+from quadgate.errors import InputError
 from quadgate.formats import load_network
-from quadgate.layouts import Settings
-from quadgate.model import Model
+from quadgate.model import Asked, Model
+from quadgate.model.build import stands_in
 from quadgate.proof.head import compare_heads
 from quadgate.proof.matching import match
 from quadgate.proof.proof import LayerProof, Proof, decides
@@ -19,7 +20,7 @@ TRIAL = (
 )
 
 
-def verify(a: Model | str | Path, b: Model | str | Path, **settings: Unpack[Settings]) -> Proof:
+def verify(a: Model | str | Path, b: Model | str | Path, **settings: Unpack[Asked]) -> Proof:
     """Compare two models, of whatever formats and names.
 
     Args:
@@ -41,7 +42,12 @@ def verify(a: Model | str | Path, b: Model | str | Path, **settings: Unpack[Sett
     >>> verify(model, model).verdict
     'proved'
     """
-    return compared(_loaded(a, settings), _loaded(b, settings))
+    both = _loaded(a, settings), _loaded(b, settings)
+    names = [cell.name for model in both for layer in model.cells for cell in layer]
+    for place in settings.get("layers", {}):
+        if not any(stands_in(name, place) for name in names):
+            raise InputError(f"found settings for a layer {place!r}, expected one of {', '.join(names)}")
+    return compared(*both)
 
 
 def compared(a: Model, b: Model) -> Proof:
@@ -75,9 +81,19 @@ def compared(a: Model, b: Model) -> Proof:
     )
 
 
-def _loaded(model: Model | str | Path, settings: Settings) -> Model:
-    if isinstance(model, Model):
-        return model
-    open_here = {one.setting for one in load_network(model).assumptions} if settings else set()
-    chosen = {name: value for name, value in settings.items() if name in open_here}
-    return load_network(model, **chosen)  # type: ignore[arg-type]
+def _loaded(model: Model | str | Path, settings: Asked) -> Model:
+    """Load a file with what is said of it, as far as the file leaves it open."""
+    if isinstance(model, Model) or not settings:
+        return model if isinstance(model, Model) else load_network(model)
+    found = load_network(model)
+    open_here = {one.setting for one in found.assumptions}
+    names = [cell.name for layer in found.cells for cell in layer]
+    chosen: dict[str, Any] = {name: value for name, value in settings.items() if name in open_here}
+    own: dict[str, Any] = {
+        place: {name: value for name, value in told.items() if name in open_here}
+        for place, told in settings.get("layers", {}).items()
+        if any(stands_in(name, place) for name in names)
+    }
+    if any(own.values()):
+        chosen["layers"] = own
+    return load_network(model, **chosen)

@@ -12,8 +12,7 @@ from typing import Any, Unpack
 from quadgate.errors import InputError
 from quadgate.formats import load_network
 from quadgate.formats.registry import Format, to_write
-from quadgate.layouts import Settings
-from quadgate.model import Cell, Model
+from quadgate.model import Asked, Cell, Model
 from quadgate.proof.agreement import compared
 from quadgate.proof.frameworks import run_framework
 from quadgate.proof.like import arranged_like
@@ -29,7 +28,7 @@ def convert(
     like: str | Path | None = None,
     against: str | Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[Asked],
 ) -> Proof:
     """Convert a file, prove it, and put the result in its place; nothing is written where the proof fails.
 
