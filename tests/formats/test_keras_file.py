@@ -1,5 +1,6 @@
 """Keras files that TensorFlow 1.15.5 wrote, and real ones of other people."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,31 @@ def test_what_is_assumed_of_weights_alone_is_what_their_version_did(tmp_path, ve
     model = quadgate.load(tmp_path / "w.h5")
     assert model.cells[0][0].activations.gate == gate
     assert [one.setting for one in model.assumptions] == ["activations"]
+
+
+OWN = {"kernel": (3, 20), "recurrent_kernel": (5, 20), "bias": (20,)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "why"),
+    [
+        ("Mine>ForgetfulCell", {}, "a ForgetfulCell, which is a class of somebody's own"),
+        ("LayerNormLSTMCell", {"kernel_norm/gamma": (20,)}, "a LayerNormLSTMCell that normalises its gates"),
+    ],
+)
+def test_a_cell_of_another_class_is_named_and_none(tmp_path, kind, more, why):
+    shapes = {**OWN, **more}
+    weights = {f"rnn/own/{name}:0": np.ones(shape, np.float32) for name, shape in shapes.items()}
+    plain = {f"lstm/lstm_cell/{name}:0": np.ones(shape, np.float32) for name, shape in OWN.items()}
+    layers = [
+        {"class_name": "RNN", "config": {"name": "rnn", "cell": {"class_name": kind, "config": {"units": 5}}}},
+        {"class_name": "LSTM", "config": {"name": "lstm", "units": 5}},
+    ]
+    told = {"model_config": json.dumps({"class_name": "Model", "config": {"layers": layers}}), "keras_version": "2.4.0"}
+    write_weights(tmp_path / "a.h5", {"rnn": weights, "lstm": plain}, **told)
+    model = quadgate.load(tmp_path / "a.h5")
+    assert [cell.name for (cell,) in model.cells] == ["lstm/lstm_cell"]
+    assert any(line.startswith(f"rnn/rnn/own/kernel:0: of rnn/own, {why}") for line in model.left_out)
+    write_weights(tmp_path / "b.h5", {"rnn": weights}, **told)
+    with pytest.raises(FileFormatError, match=f"found no LSTM or GRU among its layers .*; of rnn/own, {why}"):
+        quadgate.load(tmp_path / "b.h5")

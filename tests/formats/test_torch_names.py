@@ -147,3 +147,29 @@ def test_matrices_that_do_not_fit_each_other(tmp_path):
     torch.save(state, tmp_path / "a.pt")
     with pytest.raises(FileFormatError, match=r"found weight_hh_l0 of shape \(20, 5\), expected \(24, 6\)"):
         quadgate.load(tmp_path / "a.pt")
+
+
+class Normalised(torch.nn.Module):
+    """An LSTM cell that normalises its gates, with the names of PyTorch's own example."""
+
+    def __init__(self, inputs, units):
+        super().__init__()
+        self.weight_ih = torch.nn.Parameter(torch.randn(4 * units, inputs))
+        self.weight_hh = torch.nn.Parameter(torch.randn(4 * units, units))
+        self.layernorm_i = torch.nn.LayerNorm(4 * units)
+        self.layernorm_h = torch.nn.LayerNorm(4 * units)
+        self.layernorm_c = torch.nn.LayerNorm(units)
+
+
+def test_a_cell_that_normalises_its_gates_is_named_and_none(tmp_path):
+    net = torch.nn.ModuleDict({"encoder": Normalised(3, 5), "rnn": torch.nn.LSTM(3, 5), "ln": torch.nn.LayerNorm(20)})
+    torch.save(net.state_dict(), tmp_path / "a.pt")
+    model = quadgate.load(tmp_path / "a.pt")
+    assert [cell.name for (cell,) in model.cells] == ["rnn.l0"]
+    assert any(
+        line.startswith("encoder.weight_ih: encoder normalises its gates (encoder.layernorm_")
+        for line in model.left_out
+    )
+    torch.save(net["encoder"].state_dict(), tmp_path / "b.pt")
+    with pytest.raises(FileFormatError, match=r"its cell normalises its gates \(layernorm_i.weight\)"):
+        quadgate.load(tmp_path / "b.pt")

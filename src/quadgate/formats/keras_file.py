@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from quadgate.errors import FileFormatError
 from quadgate.formats import hdf5
-from quadgate.formats.keras_layers import KerasLayer, build_keras
+from quadgate.formats.keras_layers import KerasLayer, build_keras, snake_case
 from quadgate.formats.tensorflow_checkpoint.structure import find_cells
 from quadgate.formats.torch_names import build_named
 from quadgate.layouts import Settings
@@ -214,7 +214,7 @@ def _by_position(file: hdf5.Hdf5File, configs: list[tuple[str, dict[str, Any]]])
     named: dict[str, tuple[str, dict[str, Any]]] = {}
     counts: dict[str, int] = {}
     for kind, config in configs:
-        base = _snake_case(kind)
+        base = snake_case(kind)
         index = counts.get(base, 0)
         counts[base] = index + 1
         named[base if index == 0 else f"{base}_{index}"] = (kind, config)
@@ -254,9 +254,3 @@ def _widened(file: hdf5.Hdf5File, source: str) -> Array:
     if file.attributes.get(source, {}).get("dtype") != "bfloat16" or array.dtype.itemsize != 2:
         return array
     return widen_bfloat16(array.view(np.uint16))
-
-
-def _snake_case(name: str) -> str:
-    """The class name as Keras writes it in paths: `LayerNormalization` -> `layer_normalization`."""
-    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -22,6 +22,8 @@ from quadgate.model import Dense, Found, Model, build
 Array = NDArray[Any]
 
 KERAS_1 = {"W_i", "W_c", "W_f", "W_o"}
+# What a file that tells its classes may call a cell whose arrays have these names; "" where it tells none.
+CELLS = {"", *("LSTM", "LSTMCell", "CuDNNLSTM", "PeepholeLSTMCell", "GRU", "GRUCell", "CuDNNGRU")}
 # Layers that hand the sequence on as it is, when the model runs.
 PASSING = {
     *("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "Masking", "InputLayer"),
@@ -64,6 +66,7 @@ def build_keras(layers: list[KerasLayer], config: Any, version: str, path: Path,
     arrays: dict[str, Array] = {}
     found: list[Found] = []
     dense: list[Dense] = []
+    cannot: dict[str, str] = {}
     order = _Order(config)
     between = alone = turned = False
     follows: bool | None = None
@@ -71,7 +74,10 @@ def build_keras(layers: list[KerasLayer], config: Any, version: str, path: Path,
         arrays.update({layer.sources[role]: array for role, array in layer.arrays.items()})
         after = _config(layer).get("reset_after", version.startswith("3")) is True
         layout = row_of({role: array.shape for role, array in layer.arrays.items()}, version, after)
-        if layout is None:
+        other = _another(layer, layers) if layout else ""
+        if other:
+            cannot |= dict.fromkeys(layer.sources.values(), f"of {layer.name}, {other}")
+        if layout is None or other:
             between = True
             dense += _dense(layer)
             continue
@@ -105,8 +111,17 @@ def build_keras(layers: list[KerasLayer], config: Any, version: str, path: Path,
         between = apart
     if not found:
         kinds = ", ".join(dict.fromkeys(layer.kind or layer.name for layer in layers)) or "none"
-        raise FileFormatError(f"{path}: found no LSTM or GRU among its layers ({kinds})")
-    return build(arrays, found, source=str(path), settings=settings, dense=dense)
+        why = "".join(f"; {reason}" for reason in dict.fromkeys(cannot.values()))
+        raise FileFormatError(f"{path}: found no LSTM or GRU among its layers ({kinds}){why}")
+    return build(arrays, found, source=str(path), settings=settings, dense=dense, left_out=cannot)
+
+
+def _another(layer: KerasLayer, layers: list[KerasLayer]) -> str:
+    """Say why a cell with the arrays of an LSTM or GRU is none; "" where it is one."""
+    kind = _own(layer)[0].rpartition(">")[2]  # PACKAGE>CLASS of a class that was registered
+    if any(one.name.startswith(f"{layer.name}/") and "gamma" in one.arrays for one in layers):
+        return f"a {kind or 'cell'} that normalises its gates, which changes what every weight means"
+    return "" if kind in CELLS else f"a {kind}, which is a class of somebody's own and may compute anything"
 
 
 class _Order:
@@ -230,22 +245,30 @@ def _activation(name: Any, version: str) -> str:
 
 
 def _config(layer: KerasLayer) -> Mapping[str, Any]:
-    """Return the settings of a cell itself: those inside Bidirectional, or of a cell that RNN stacks."""
-    config: Any = layer.config
-    if layer.kind == "Bidirectional":
-        inner = config.get("backward_layer") if _direction(layer) == "backward" else None
-        inner = inner or config.get("layer")
-        own = inner.get("config") if isinstance(inner, dict) else None
-        return {**(own if isinstance(own, dict) else {}), "merge_mode": config.get("merge_mode") or "apart"}
-    cell = config.get("cell")
-    while isinstance(cell, dict):
-        config = cell.get("config")
-        config = config if isinstance(config, dict) else {}
+    """Return the settings of a cell itself."""
+    return _own(layer)[1]
+
+
+def _own(layer: KerasLayer) -> tuple[str, Mapping[str, Any]]:
+    """Return the class and the settings of a cell itself: those inside Bidirectional, or of a cell that RNN stacks."""
+    kind, config = layer.kind, layer.config
+    around: dict[str, Any] = {}
+    if kind == "Bidirectional":
+        around["merge_mode"] = config.get("merge_mode") or "apart"
+    while True:
         cells = config.get("cells")
-        place = re.search(r"cell(?:_(\d+))?$", layer.name)
-        number = int(place[1] or 0) if place else 0
-        cell = cells[number % len(cells)] if isinstance(cells, list) and cells else None
-    return config if isinstance(config, dict) else {}
+        if isinstance(config.get("layer"), dict):
+            backward = config.get("backward_layer") if _direction(layer) == "backward" else None
+            inner = backward if isinstance(backward, dict) else config["layer"]
+        elif isinstance(cells, list) and cells:
+            place = re.search(r"cell(?:_(\d+))?$", layer.name)
+            inner = cells[int(place[1] or 0) % len(cells) if place else 0]
+        else:
+            inner = config.get("cell")
+        if not isinstance(inner, dict):
+            return kind, {**config, **around}
+        given = inner.get("config")
+        kind, config = str(inner.get("class_name", "")), given if isinstance(given, dict) else {}
 
 
 def _direction(layer: KerasLayer) -> str | None:
@@ -266,3 +289,9 @@ def _dense(layer: KerasLayer) -> Iterator[Dense]:
     for weights, biases in (("kernel", "bias"), ("W", "b")):
         if weights in layer.arrays and layer.arrays.keys() <= {weights, biases}:
             yield Dense(layer.sources[weights], layer.sources.get(biases))
+
+
+def snake_case(name: str) -> str:
+    """The class name as Keras writes it in paths: `LayerNormalization` -> `layer_normalization`."""
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -23,6 +23,9 @@ from quadgate.formats.recurrence import Cannot, FoundCell, scope
 from quadgate.layouts import LAYOUTS, Layout, Settings
 from quadgate.model.variables import reshaped
 
+FAR = 40
+"""After how many values an activation is no longer looked for: a normalisation of TensorFlow 1 has 20."""
+
 
 @dataclass(frozen=True)
 class _Product:
@@ -61,7 +64,12 @@ def find_spelled_out(flow: Dataflow) -> tuple[list[FoundCell], list[Cannot]]:
     steps: dict[tuple[str, ...], list[_Step]] = {}
     unclear: list[tuple[set[str], Cannot]] = []
     for operation in flow.operations:
-        if operation.kind != "split" or len(operation.outputs) != 4 or not _meets_gates(flow, operation):
+        if operation.kind != "split" or len(operation.outputs) != 4:
+            continue
+        if not _meets_gates(flow, operation):
+            if _changes_gates(flow, operation):
+                why = "looks like an LSTM cell, but its gates are changed before they are bent, as a normalisation does"
+                unclear.append((set(), Cannot(operation.title, why)))
             continue
         step = _step(flow, operation)
         if isinstance(step, str):
@@ -86,6 +94,25 @@ def find_spelled_out(flow: Dataflow) -> tuple[list[FoundCell], list[Cannot]]:
 def _meets_gates(flow: Dataflow, split: Operation) -> bool:
     """Whether at least three of four parts go into an activation."""
     return sum(_activated(flow, part) is not None for part in split.outputs) >= 3
+
+
+def _changes_gates(flow: Dataflow, split: Operation) -> bool:
+    """Whether each part meets an activation of its own, three of them sigmoids, after a few other operations."""
+    bent = [_bent_later(flow, part) for part in split.outputs]
+    kinds = [one.kind for one in bent if one is not None]
+    return len({id(one) for one in bent}) == len(kinds) == 4 and sum("sigmoid" in kind for kind in kinds) == 3
+
+
+def _bent_later(flow: Dataflow, part: str) -> Operation | None:
+    seen, waiting = {part}, [part]
+    while waiting and len(seen) < FAR:
+        for reader in flow.readers(waiting.pop(0)):
+            if reader.kind in ACTIVATIONS:
+                return reader
+            fresh = [value for value in reader.outputs if value not in seen]
+            seen.update(fresh)
+            waiting.extend(fresh)
+    return None
 
 
 def _activated(flow: Dataflow, part: str) -> tuple[Operation, float] | None:

@@ -16,6 +16,7 @@ from quadgate.model import Dense, Found, Model, Variables, build
 Shapes = Mapping[str, tuple[int, ...]]
 
 INPUT_WEIGHTS = re.compile(r"(?P<prefix>(?:.*\.)?)weight_ih(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?")
+NORM = re.compile(r"(?:\w*_)?(?:layer_?norm|norm|ln)(?:_?\w*)?\.weight", re.IGNORECASE)
 OPTIMIZER = re.compile(
     r"(^|\.)(optim\w*|(?:exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer|square_avg|acc_delta|sum)$)(\.|$)"
 )
@@ -43,6 +44,12 @@ def build_named(arrays: Variables, source: Path, settings: Settings) -> Model:
     weights = arrays.only(set(kept))
     shapes = {name: weights.shape(name) for name in weights}
     found = find_layers(shapes)
+    normalised = {norm: one for one in found for norm in _norms(one, shapes)}
+    found = [one for one in found if one not in normalised.values()]
+    if not found and normalised:
+        norm, cell = next(iter(normalised.items()))
+        raise FileFormatError(f"{source}: found no LSTM or GRU that can be used: {_normalises(cell, norm)}")
+    reasons |= {name: _normalises(one, norm) for norm, one in normalised.items() for name in one.tensors.values()}
     if not found:
         raise FileFormatError(
             f"{source}: found no LSTM or GRU among its {len(arrays)} arrays ({', '.join(list(arrays)[:3]) or 'none'}, "
@@ -95,6 +102,21 @@ def find_layers(shapes: Shapes) -> list[Found]:
             )
         )
     return found
+
+
+def _norms(found: Found, shapes: Shapes) -> list[str]:
+    """Return the normalisations of all gates that a module has among its own parts, which no class of PyTorch's has."""
+    prefix = f"{found.group}." if found.group else ""
+    gates = next(shapes[name][:1] for role, name in found.tensors.items() if role.startswith("weight_ih"))
+    return [
+        name
+        for name, shape in shapes.items()
+        if shape == gates and name.startswith(prefix) and NORM.fullmatch(name.removeprefix(prefix))
+    ]
+
+
+def _normalises(found: Found, norm: str) -> str:
+    return f"{found.name or 'its cell'} normalises its gates ({norm}), which changes what every weight means"
 
 
 def dense_layers(shapes: Shapes) -> list[Dense]:

@@ -303,6 +303,28 @@ def test_lstm_written_out(tmp_path, order, joined):
     np.testing.assert_allclose(state[0][0][0], theirs["new_c"], rtol=1e-5, atol=2e-6)
 
 
+def test_normalised_gates_are_named(tmp_path):
+    H = 4
+    tensors = {"kernel": np.ones((3 + H, 4 * H), np.float32), "gamma": np.ones(H, np.float32)}
+    normalise = [node("LayerNormalization", [f"z{gate}", "gamma"], [f"n{gate}"]) for gate in "ijfo"]
+    nodes = [
+        node("Concat", ["x", "h"], ["xh"], axis=1),
+        node("MatMul", ["xh", "kernel"], ["z"]),
+        node("Split", ["z"], [f"z{gate}" for gate in "ijfo"], axis=1, num_outputs=4),
+        *normalise,
+        *(node("Tanh" if gate == "j" else "Sigmoid", [f"n{gate}"], [gate]) for gate in "ijfo"),
+        node("Mul", ["c", "f"], ["kept"]),
+        node("Mul", ["j", "i"], ["added"]),
+        node("Add", ["added", "kept"], ["new_c"]),
+        node("Tanh", ["new_c"], ["bent"]),
+        node("Mul", ["bent", "o"], ["new_h"]),
+    ]
+    given = [value(name, ["N", size]) for name, size in (("x", 3), ("h", H), ("c", H))]
+    save(tmp_path / "a.onnx", nodes, tensors, given, [value("new_h", None)], opset=18)
+    with pytest.raises(FileFormatError, match="its gates are changed before they are bent, as a normalisation does"):
+        quadgate.load(tmp_path / "a.onnx")
+
+
 def test_what_torch_exports(tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     torch.manual_seed(3)

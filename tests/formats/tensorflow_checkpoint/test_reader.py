@@ -7,6 +7,7 @@ import quadgate
 from checkpoint_files import cell_arrays, write_bundle, write_single_file
 from conftest import assert_float32_close
 from quadgate import cell as judge
+from quadgate.cell import Activations
 from quadgate.errors import FileFormatError, InputError
 from quadgate.layouts import LAYOUTS, decode, encode
 from quadgate.model import Assumption, Head, Network
@@ -305,9 +306,43 @@ def test_cudnns_own_vector_is_named(tmp_path):
     assert (model.cells[0][0].forget_bias, model.assumptions) == (0.0, ())
 
 
-def test_a_cell_that_normalises_its_gates_is_none(tmp_path):
-    scope = "rnn/layer_norm_basic_lstm_cell"
+@pytest.mark.parametrize("scope", ["rnn/layer_norm_basic_lstm_cell", "RNN/LayerNormBasicLSTMCell", "rnn/lstm_cell"])
+def test_a_cell_that_normalises_its_gates_is_named_and_none(tmp_path, scope):
     norms = {f"{scope}/{gate}/gamma": np.ones(2, np.float32) for gate in ("input", "transform", "forget", "output")}
     write_bundle(tmp_path / "x", cell_arrays(scope) | norms)
-    with pytest.raises(FileFormatError, match="no LSTM or GRU cell"):
+    what = "quadgate.rnn.LayerNormBasicLSTMCell computes it" if "orm" in scope else "a cell that normalises its gates"
+    with pytest.raises(FileFormatError, match=f"found no LSTM or GRU that can be used: {scope} is .*{what}"):
         quadgate.load(tmp_path / "x")
+
+
+def test_another_cell_beside_an_lstm_is_named_in_what_is_left_out(tmp_path):
+    other = {"rnn/nas_cell/kernel": np.ones((5, 16), np.float32)}
+    write_bundle(tmp_path / "x", cell_arrays("rnn/lstm_cell") | other)
+    model = quadgate.load(tmp_path / "x")
+    assert [cell.name for (cell,) in model.cells] == ["rnn/lstm_cell"]
+    assert model.left_out == ("rnn/nas_cell/kernel: of rnn/nas_cell, a NASCell, which has eight gates",)
+
+
+def test_a_normalised_cell_of_keras_is_none(tmp_path):
+    arrays = {
+        f"net/cell/{name}": np.ones(shape, np.float32)
+        for name, shape in (("kernel", (3, 8)), ("recurrent_kernel", (2, 8)), ("bias", (8,)))
+    }
+    write_bundle(tmp_path / "x", arrays | {"net/cell/kernel_norm/gamma": np.ones(8, np.float32)})
+    with pytest.raises(FileFormatError, match="net/cell is a cell that normalises its gates"):
+        quadgate.load(tmp_path / "x")
+
+
+def test_settings_of_single_layers(tmp_path):
+    scopes = ["encoder/rnn/basic_lstm_cell", "decoder/rnn/basic_lstm_cell"]
+    write_bundle(tmp_path / "x", cell_arrays(scopes[0]) | cell_arrays(scopes[1]))
+    ours = Activations()
+    model = quadgate.load(tmp_path / "x", activations=ours, layers={"encoder": {"forget_bias": 0.0}})
+    assert {cell.name: cell.forget_bias for (cell,) in model.cells} == dict(zip(scopes, (0.0, 1.0), strict=True))
+    assert [one.cells for one in model.assumptions if one.setting == "forget_bias"] == [(scopes[1],)]
+    told = {"encoder/rnn": {"forget_bias": 0.0}, scopes[1]: {"forget_bias": 0.5}}
+    model = quadgate.load(tmp_path / "x", activations=ours, forget_bias=2.0, layers=told)
+    assert {cell.forget_bias for (cell,) in model.cells} == {0.0, 0.5}
+    assert "forget_bias" not in {one.setting for one in model.assumptions}
+    with pytest.raises(InputError, match=r"settings for a layer 'enc', expected one of decoder/rnn/basic_lstm_cell"):
+        quadgate.load(tmp_path / "x", layers={"enc": {"forget_bias": 0.0}})

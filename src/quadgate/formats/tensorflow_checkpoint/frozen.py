@@ -18,10 +18,11 @@ import numpy as np
 from quadgate.errors import FileFormatError
 from quadgate.formats.dataflow import Dataflow, Operation
 from quadgate.formats.protobuf import Buffer, fields, message, number, text
-from quadgate.formats.recurrence import Recurrence
+from quadgate.formats.recurrence import Cannot, Recurrence
 from quadgate.formats.spelled_out import find_spelled_out
 from quadgate.formats.tensorflow_checkpoint.bundle import read_bundle
 from quadgate.formats.tensorflow_checkpoint.graph import Graph, Node, read_frozen_graph, read_saved_model
+from quadgate.formats.tensorflow_checkpoint.others import other_cells
 from quadgate.formats.tensorflow_checkpoint.reader import build_model
 from quadgate.formats.tensorflow_checkpoint.structure import find_cells
 from quadgate.formats.tensorflow_checkpoint.tensors import (
@@ -92,6 +93,7 @@ def _read_constants(graph: Graph, source: str, settings: Settings) -> Model:
     operations = tuple(_operation(name, node, graph, known) for name, node in graph.nodes.items())
     flow = Dataflow(operations, known.get)
     cells, cannot = find_spelled_out(flow)
+    cannot += [Cannot(scope, what) for scope, what in other_cells(weights).items()]
     used = {variable for cell in cells for variable, _ in cell.tensors.values()}
     rest = {name: one for name, one in weights.items() if name not in used}
     return Recurrence(flow, cells, cannot, rest=rest).model(source, settings)

@@ -10,6 +10,7 @@ from quadgate.cell import Activations
 from quadgate.errors import FileFormatError
 from quadgate.formats.tensorflow_checkpoint.bundle import read_bundle
 from quadgate.formats.tensorflow_checkpoint.graph import Graph, read_graph
+from quadgate.formats.tensorflow_checkpoint.others import left_out_with, other_cells
 from quadgate.formats.tensorflow_checkpoint.single_file import read_single_file
 from quadgate.formats.tensorflow_checkpoint.structure import OPAQUE, dense_layers, find_cells, left_out
 from quadgate.formats.tensorflow_checkpoint.table import MAGIC, is_table
@@ -92,7 +93,12 @@ def build_model(contents: Contents, graph: Graph | None, source: str, settings: 
             reasons[name] = reason
     shapes = {name: one.shape for name, one in kept.items()}
     found = [_settled(one, graph) for one in find_cells(shapes, contents.objects)]
+    others = other_cells(shapes, (one.name for one in found))
+    reasons |= left_out_with(others, shapes)
     if not found:
+        if others:
+            told = "; ".join(f"{scope} is {what}" for scope, what in others.items())
+            raise FileFormatError(f"{source}: found no LSTM or GRU that can be used: {told}")
         opaque = next((name for name, reason in reasons.items() if reason == OPAQUE), None)
         if opaque is not None:
             raise FileFormatError(

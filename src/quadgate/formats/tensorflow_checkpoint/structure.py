@@ -97,7 +97,8 @@ def _find_keras(shapes: Shapes, objects: bool) -> list[Found]:
     for match in filter(None, map(KERAS.fullmatch, shapes)):
         scope = match["scope"]
         inside = {name.removeprefix(f"{scope}/"): s for name, s in shapes.items() if name.startswith(f"{scope}/")}
-        layout = row_of(inside, "2", reset_after=objects)
+        normalised = any(name.endswith("gamma") for name in inside)
+        layout = None if normalised else row_of(inside, "2", reset_after=objects)
         if layout is not None:
             tensors = _tensors(find(layout), scope, shapes) or {}
             direction = re.search(r"(?:^|/)(forward|backward)_", scope)
