@@ -38,6 +38,23 @@ def test_what_is_found():
     assert quadgate.load(GOLDEN / "stacked.tflite").chains == (2,)
 
 
+@pytest.mark.parametrize("name", ["peepholes", "projection", "unrolled"])
+def test_the_operator_of_both_directions(name):
+    """The converter of TensorFlow 1.15 wrote it; a dense layer and a softmax of every step follow."""
+    model = quadgate.load(GOLDEN / f"operator_{name}.tflite")
+    assert [[cell.name for cell in layer] for layer in model.cells] == [
+        ["bidirectional_rnn/fw/fw", "bidirectional_rnn/bw/bw"]
+    ]
+    assert [[cell.reverse for cell in layer] for layer in model.cells] == [[False, True]]
+    assert not model.assumptions
+    (weights,) = (model.variables[one] for one in model.variables if one.endswith("/transpose"))
+    biases = model.variables["MatMul_bias"]
+    with np.load(GOLDEN / f"operator_{name}.npz") as told:
+        outputs, _ = model.run(told["x"], output="outputs")
+        raised = np.exp(outputs[0] @ weights.T + biases)
+        np.testing.assert_allclose(raised / raised.sum(axis=1, keepdims=True), told["y"], rtol=1e-5, atol=2e-6)
+
+
 def test_weights_in_variables_are_not_in_the_file():
     with pytest.raises(FileFormatError, match="its gates are no sum of products with constant"):
         quadgate.load(GOLDEN / "keras3_loop_over_variables.tflite")

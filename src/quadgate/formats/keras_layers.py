@@ -23,7 +23,10 @@ Array = NDArray[Any]
 
 KERAS_1 = {"W_i", "W_c", "W_f", "W_o"}
 # What a file that tells its classes may call a cell whose arrays have these names; "" where it tells none.
-CELLS = {"", *("LSTM", "LSTMCell", "CuDNNLSTM", "PeepholeLSTMCell", "GRU", "GRUCell", "CuDNNGRU")}
+CELLS = {
+    *("LSTM", "LSTMCell", "CuDNNLSTM", "PeepholeLSTMCell", "GRU", "GRUCell", "CuDNNGRU"),
+    *("", "Bidirectional", "RNN", "StackedRNNCells"),
+}
 # Layers that hand the sequence on as it is, when the model runs.
 PASSING = {
     *("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "Masking", "InputLayer"),

@@ -22,7 +22,7 @@ from quadgate.cell import Activations
 from quadgate.dependencies import require
 from quadgate.errors import FileFormatError
 from quadgate.formats.dataflow import Dataflow, Operation
-from quadgate.formats.recurrence import Cannot, FoundCell, Recurrence
+from quadgate.formats.recurrence import Cannot, FoundCell, Recurrence, scope
 from quadgate.formats.spelled_out import find_spelled_out
 from quadgate.layouts import LAYOUTS, Settings
 from quadgate.model import Model
@@ -301,7 +301,7 @@ class _Graph:
         outputs = operation.outputs
         merged = directions == 1 or len(outputs) == 1
         return FoundCell(
-            name,
+            scope(variable for variable, _ in tensors.values()) or name,
             row.name,
             tensors,
             settings | Settings(reverse=bool(d)),

@@ -57,7 +57,8 @@ def other_cells(names: Iterable[str], known: Iterable[str] = ()) -> dict[str, st
         match = _SCOPE.fullmatch(name)
         if match is not None and match["scope"] not in taken:
             kind = _KINDS[match["kind"]]
-            found[match["scope"]] = f"a {kind}, which {OTHERS[kind]}"
+            article = "an" if kind.startswith(("I", "SRU")) else "a"
+            found[match["scope"]] = f"{article} {kind}, which {OTHERS[kind]}"
             continue
         match = _GAMMA.fullmatch(name)
         if match is not None and match["scope"] not in taken:
