@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quadgate import cell, classifier, data, explain, formats, kernels, layouts, model, modules, proof, training
-    from quadgate.classifier import LSTMClassifier
+    from quadgate.classifier import LSTMClassifier, LSTMRegressor
     from quadgate.formats import load, save
     from quadgate.model import Model
     from quadgate.modules import accelerate, rnn
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LSTMClassifier",
+    "LSTMRegressor",
     "Model",
     "accelerate",
     "cell",
@@ -62,6 +63,7 @@ _ROOMS = {
 }
 _NAMES = {
     "LSTMClassifier": "classifier",
+    "LSTMRegressor": "classifier",
     "Model": "model",
     "load": "formats",
     "save": "formats",

@@ -5,7 +5,8 @@ from torch.nn.functional import cross_entropy
 
 from quadgate.training import Callback, DivergedError, Examples, History, Plan, Settings, fit
 from quadgate.training.checkpoint import Position, State
-from quadgate.training.loop import learning_rate, make_optimizer, measure, train_step
+from quadgate.training.loop import learning_rate, make_optimizer, train_step
+from quadgate.training.losses import measure
 from small_training import QUICK, assert_same_bits, small_examples, small_network, weights
 
 

@@ -7,7 +7,7 @@ import quadgate
 from quadgate.data import Dataset, Sequences, fit_scaling, make_sequences, split
 from quadgate.errors import InputError
 from quadgate.training import Callback, Settings, StoppedError, hold_out, new_folder, preset, train
-from quadgate.training.run import examples
+from quadgate.training.blueprint import Blueprint
 from small_training import assert_same_bits
 
 QUICK = Settings(units=4, batch_size=8, batches=1, epochs=3, steps=0, patience=3, seed=5)
@@ -159,7 +159,7 @@ def test_a_test_part_is_held_out_and_it_is_said_which():
 
 
 def test_examples_are_scaled_and_numbered():
-    found = examples(made(), np.array(["a", "b"]), fit_scaling(made()))
+    found = Blueprint.of(made(), QUICK.changed(frames=0)).examples(made())
     every = np.concatenate(found.series)
     np.testing.assert_allclose(every.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(every.std(0), 1, rtol=1e-5)

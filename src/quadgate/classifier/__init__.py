@@ -1,5 +1,6 @@
-"""The scikit-learn estimator: what `quadgate train` does, as `fit` and `predict`."""
+"""The scikit-learn estimators: what `quadgate train` does, as `fit` and `predict`."""
 
-from quadgate.classifier.estimator import LSTMClassifier
+from quadgate.classifier.classifier import LSTMClassifier
+from quadgate.classifier.regressor import LSTMRegressor
 
-__all__ = ["LSTMClassifier"]
+__all__ = ["LSTMClassifier", "LSTMRegressor"]

@@ -1,4 +1,4 @@
-"""What people call X: arrays of two or three dimensions, and lists of series of unequal length."""
+"""What people call X: arrays of two or three dimensions, lists of series of unequal length, and long tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from quadgate.classifier.frames import Cases, is_long, read_frame
 from quadgate.data import from_arrays
 from quadgate.errors import InputError
 
@@ -15,12 +16,14 @@ Array = NDArray[np.float32]
 LEAST_CASES = 2  # one to learn from, one to stop by
 
 
-def series_of(estimator: Any, X: Any, reset: bool) -> list[Array]:
+def cases_of(estimator: Any, X: Any, reset: bool) -> Cases:
     """Return X as N arrays `[T_i, C]`, still with NaN where a value is missing and `estimator.missing` allows it.
 
     Args:
-        estimator: learns `n_features_in_` from a two-dimensional X when `reset`, and is held to it later.
-        X: `[N, T, C]` (`[N, C, T]` with `axes="NCT"`), N arrays `[T_i, C]`, or `[N, T]`, which is one channel.
+        estimator: learns `n_features_in_` from a two-dimensional X when `reset`, or `channel_names_in_` from a long
+            table, and is held to it later.
+        X: `[N, T, C]` (`[N, C, T]` with `axes="NCT"`), N arrays `[T_i, C]`, `[N, T]`, which is one channel, or a long
+            table (see `quadgate.classifier.frames`).
         reset: whether this is `fit`.
 
     Raises:
@@ -28,21 +31,29 @@ def series_of(estimator: Any, X: Any, reset: bool) -> list[Array]:
             which case, step and channel), or another number of channels than in `fit`.
         ValueError: scikit-learn's own refusals of a two-dimensional X.
     """
-    if _is_list_of_series(X):
-        series = _checked([np.asarray(one) for one in X], estimator)
+    names = None if reset else getattr(estimator, "channel_names_in_", None)
+    if is_long(X, estimator.case) or (names is not None and hasattr(X, "columns")):
+        found = read_frame(X, estimator.case, estimator.time, names, estimator.missing != "error")
+    elif _is_list_of_series(X):
+        found = Cases(_checked([np.asarray(one) for one in X], estimator))
     elif _dimensions(X) == 3:
-        series = _checked(np.asarray(X), estimator)
+        found = Cases(_checked(np.asarray(X), estimator))
     else:
         finite: Any = True if estimator.missing == "error" else "allow-nan"
         least = LEAST_CASES if reset else 1
         rows = validate_data(
             estimator, X, reset=reset, dtype=np.float32, ensure_all_finite=finite, ensure_min_samples=least
         )
-        series = [row[:, None] for row in rows]
-    found = series[0].shape[1]
-    if not reset and found != estimator.n_channels_in_:
-        raise InputError(f"X: found {found} channels, expected {estimator.n_channels_in_} as in fit")
-    return series
+        found = Cases([row[:, None] for row in rows])
+    if reset:
+        vars(estimator).pop("channel_names_in_", None)
+        if found.channels:
+            estimator.channel_names_in_ = found.channels
+        return found
+    channels = found.series[0].shape[1]
+    if channels != estimator.n_channels_in_:
+        raise InputError(f"X: found {channels} channels, expected {estimator.n_channels_in_} as in fit")
+    return found
 
 
 def _is_list_of_series(X: Any) -> bool:

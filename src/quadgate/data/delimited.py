@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COMMENT = re.compile(r"\s*(#|%|//)")
+_DECIMAL_COMMA = re.compile(r"(?<![\d,])[-+]?\d+,\d+(?![\d,])")
+_DECIMAL_POINT = re.compile(r"(?<![\d.])\d+\.\d+(?![\d.])")  # dates such as 31.12.2024 have two
 _COMMENT_NAMES = re.compile(r"^[\s#%/]*(columns\b\s*:?)?\s*", re.IGNORECASE)
 _DELIMITERS = {"\t": "tab", ";": "semicolon", ",": "comma", " ": "space"}
 
@@ -62,7 +64,7 @@ class Delimited:
         """
         pandas = require("pandas", f"{self.path} (a table) cannot be read")
         names = list(self.column_names)
-        decimal = "," if self.delimiter == ";" and re.search(r"\d,\d", self.lines[0]) else "."
+        decimal = "," if self._has_decimal_commas() else "."
         table: pd.DataFrame = pandas.read_csv(
             io.StringIO("\n".join(self.lines)),
             sep=r"\s+" if self.delimiter == " " else self.delimiter,
@@ -78,6 +80,11 @@ class Delimited:
             float_precision="round_trip",
         )
         return table
+
+    def _has_decimal_commas(self) -> bool:
+        """Tell whether a number has a comma in it, and none a point: only where the comma separates nothing."""
+        text = "\n".join(self.lines)
+        return self.delimiter != "," and bool(_DECIMAL_COMMA.search(text)) and not _DECIMAL_POINT.search(text)
 
 
 def read_delimited(path: Path, known_names: Collection[str]) -> Delimited:

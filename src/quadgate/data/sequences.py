@@ -21,6 +21,9 @@ class Sequences:
     Attributes:
         series: N arrays `[T_i, C]`; kept as float32.
         labels: `[N]`, the class of each case, whole numbers (int64) or text; None where the classes are not known.
+        step_labels: N arrays `[T_i]`, the class at each step, where it changes within a case; then `labels` are those
+            of the last steps. None where a case has one class.
+        values: `[N]` float64, the quantity to predict of each case, or None; then there are no labels.
         channels: C names; numbered from 0 where none are given.
         groups: `[N]`, the subject or machine that each case comes from, or None.
         weights: `[N]`, how much each case counts in training, or None where all count alike.
@@ -46,6 +49,8 @@ class Sequences:
     names: tuple[str, ...] | None = None
     source: str = "data"
     weights: NDArray[np.float64] | None = None
+    step_labels: tuple[Array, ...] | None = None
+    values: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         series = tuple(_as_float32(one) for one in self.series)
@@ -57,7 +62,10 @@ class Sequences:
         keep = object.__setattr__  # the only writes: what was given, in its one form
         keep(self, "series", series)
         keep(self, "channels", channels)
-        keep(self, "labels", None if self.labels is None else tidy_labels(self.labels, self.source))
+        keep(self, "step_labels", None if self.step_labels is None else self._tidy_steps(self.step_labels))
+        labels = self.labels if self.step_labels is None else np.array([one[-1] for one in self.step_labels])
+        keep(self, "labels", None if labels is None else tidy_labels(labels, self.source))
+        keep(self, "values", None if self.values is None else np.asarray(self.values, np.float64))
         keep(self, "groups", None if self.groups is None else np.asarray(self.groups))
         keep(self, "weights", None if self.weights is None else np.asarray(self.weights, np.float64))
         keep(self, "names", None if self.names is None else tuple(str(name) for name in self.names))
@@ -77,7 +85,9 @@ class Sequences:
 
     @property
     def classes(self) -> Array:
-        """`[K]`, the different labels in rising order; empty where there are none."""
+        """`[K]`, the different labels, at every step too, in rising order; empty where there are none."""
+        if self.step_labels is not None:
+            return np.unique(np.concatenate(self.step_labels))
         return np.empty(0, np.int64) if self.labels is None else np.unique(self.labels)
 
     def take(self, indices: ArrayLike) -> Sequences:
@@ -95,6 +105,8 @@ class Sequences:
             names=None if self.names is None else tuple(self.names[index] for index in chosen),
             source=self.source,
             weights=None if self.weights is None else self.weights[chosen],
+            step_labels=None if self.step_labels is None else tuple(self.step_labels[index] for index in chosen),
+            values=None if self.values is None else self.values[chosen],
         )
 
     def describe(self) -> str:
@@ -103,6 +115,8 @@ class Sequences:
         steps = _count(longest, "step") if shortest == longest else f"{shortest:,} to {longest:,} steps"
         sizes = f"{_count(len(self), 'case')} x {steps} x {_count(len(self.channels), 'channel')}"
         parts = [sizes, "no labels" if self.labels is None else _count(len(self.classes), "class", "classes")]
+        if self.values is not None:
+            parts[1] = "a quantity"
         if self.groups is not None:
             parts.append(_count(len(np.unique(self.groups)), "group"))
         return ", ".join(parts)
@@ -116,11 +130,13 @@ class Sequences:
         return f"case {index}" if self.names is None else f"case {index} ({self.names[index]!r})"
 
     def check_trainable(self) -> None:
-        """Refuse what no classifier can learn from.
+        """Refuse what nothing can be learned from.
 
         Raises:
-            InputError: there are no labels, or all are the same.
+            InputError: there are neither labels nor values, or all labels are the same.
         """
+        if self.values is not None:
+            return
         if self.labels is None:
             raise InputError(f"{self.source}: found no labels, expected one for each case")
         if len(self.classes) < 2:
@@ -145,6 +161,7 @@ class Sequences:
             ("groups", self.groups),
             ("names", self.names),
             ("weights", self.weights),
+            ("values", self.values),
         ):
             if values is not None and len(values) != len(self):
                 raise InputError(
@@ -152,6 +169,28 @@ class Sequences:
                 )
         if self.weights is not None and not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
             raise InputError(f"{self.source}: found a weight that is below 0 or no number, expected 0 or more")
+
+        if self.values is not None and not np.isfinite(self.values).all():
+            place = int(np.argmax(~np.isfinite(self.values)))
+            raise InputError(
+                f"{self.source}, {self.name(place)}: found the value {self.values[place]}, expected a number"
+            )
+
+    def _tidy_steps(self, given: Sequence[ArrayLike]) -> tuple[Array, ...]:
+        """Bring the labels of steps to one form; each case has one for each of its steps."""
+        if len(given) != len(self.series):
+            raise InputError(
+                f"{self.source}: found labels of steps for {len(given):,} cases, expected {len(self.series):,}"
+            )
+        found = [np.asarray(one).reshape(-1) for one in given]
+        for index, (one, series) in enumerate(zip(found, self.series, strict=True)):
+            if len(one) != len(series):
+                raise InputError(
+                    f"{self.source}, {self.name(index)}: found {len(one)} labels for {len(series)} steps, expected one "
+                    "for each"
+                )
+        tidy = tidy_labels(np.concatenate(found), self.source)
+        return tuple(np.split(tidy, np.cumsum([len(one) for one in found])[:-1]))
 
     def _check_numbers(self) -> None:
         for index, one in enumerate(self.series):

@@ -80,6 +80,7 @@ def from_long(frame: pd.DataFrame, roles: Columns, cases: Array, source: str, la
         InputError: a column holds text, a case has two labels or the same time twice, or `Sequences` refuses it.
     """
     pandas = require("pandas", f"{source} (a table) cannot be read")
+    refuse_rounded(cases, source)
     codes, names = pandas.factorize(cases)
     if (codes < 0).any():
         raise InputError(f"{source}, row {int(np.argmax(codes < 0)) + 1}: found no case, expected its name or number")
@@ -115,6 +116,19 @@ def from_long(frame: pd.DataFrame, roles: Columns, cases: Array, source: str, la
         source=source,
     )
     return Dataset(sequences, how=tuple(how))
+
+
+def refuse_rounded(cases: Array, source: str) -> None:
+    """Refuse ids that a float cannot tell apart: beyond 2**53 two of them become one, and two cases would be mixed."""
+    if cases.dtype.kind != "f":
+        return
+    large = np.abs(cases) >= 2.0**53
+    if large.any():
+        found = cases[int(np.argmax(large))]
+        raise InputError(
+            f"{source}, row {int(np.argmax(large)) + 1}: found the case {found:.0f} as {cases.dtype}, which cannot "
+            "tell it from the next number; expected whole numbers or text"
+        )
 
 
 def _load(path: Path, given: Columns) -> tuple[pd.DataFrame, Columns, str]:
@@ -234,10 +248,12 @@ def _numbers(frame: pd.DataFrame, columns: list[str], source: str) -> NDArray[np
         if wrong.any():
             place = int(np.argmax(wrong))
             found = str(chosen[name].iloc[place])
-            raise InputError(
-                f"{source}, row {place + 1}, column {name!r}: found {found!r}, expected a number; name the column "
-                "with --case, --time, --label or --group if it is no channel"
-            )
+            cure = "name the column with --case, --time, --label or --group if it is no channel"
+            if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", found):
+                cure = (
+                    "write decimal points, or separate the values by semicolons or tabs, where a comma can be decimal"
+                )
+            raise InputError(f"{source}, row {place + 1}, column {name!r}: found {found!r}, expected a number; {cure}")
         chosen = chosen.assign(**{str(name): numeric})
     return chosen.to_numpy(dtype=np.float64, na_value=np.nan)
 

@@ -42,6 +42,12 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_atomically` was writing in `folder`, and in folders of it, when its process was killed."""
+    for beside in folder.rglob(".*.part"):
+        beside.unlink(missing_ok=True)
+
+
 def _flush(path: Path) -> None:
     """Ask the operating system to write a file, or the names in a folder, to the disk."""
     if path.is_dir() and os.name == "nt":

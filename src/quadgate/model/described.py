@@ -27,3 +27,16 @@ def check_described(
     ):
         if values is not None and len(values) != expected:
             raise InputError(f"{name}: found {len(values)}, expected {expected}")
+
+
+def check_classes(output: str, classes: int | None, source: str) -> None:
+    """Refuse probabilities of a head with one output: that is a quantity, and softmax would make 1 of it.
+
+    Raises:
+        InputError: says what to ask for.
+    """
+    if output == "probabilities" and classes == 1:
+        raise InputError(
+            f"output: found 'probabilities' of {source or 'a model'}, whose head has one output, a quantity; expected "
+            "'logits', which is that quantity"
+        )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from quadgate.errors import InputError, suggest
 from quadgate.kernels.pooling import softmax
 from quadgate.model.cell import Cell
-from quadgate.model.described import check_described
+from quadgate.model.described import check_classes, check_described
 from quadgate.model.model import Model
 from quadgate.model.scaling import Scaling
 from quadgate.model.series import accept
@@ -95,7 +95,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ensemble:
-    """Networks whose probabilities are averaged; with `Patches` also a single one that does not read step by step.
+    """Networks whose answers are averaged; with `Patches` also a single one that does not read step by step.
 
     It is what `quadgate train` leaves where one `Model` cannot say it all. It needs no torch. It streams where every
     member reads forward and has no convolutions beside it. No other framework's file holds it.
@@ -202,8 +202,8 @@ class Ensemble:
         Args:
             x: `[N, T, C]`, or a list of `[T_i, C]`; one channel may also come as `[N, T]`.
             lengths: `[N]`, the steps of each case in an array `x`; None where every step counts.
-            output: `logits [N, K]`, the logarithm of the probabilities (of a single member, its logits), which is the
-                default, or `probabilities [N, K]`, the mean of the members'.
+            output: `logits [N, K]`, the logarithm of the probabilities (of a single member, its logits; of a quantity,
+                the mean of the members'), which is the default, or `probabilities [N, K]`, the mean of the members'.
 
         Returns:
             The result in float32, and an empty state, as a `Model` returns its own.
@@ -241,17 +241,20 @@ class Ensemble:
             return "logits"
         if output not in OUTPUTS:
             raise InputError(f"output: {output!r} is not known, {suggest(output, OUTPUTS)}")
+        check_classes(output, self.classes, self.source)
         return output
 
     def asked_of_members(self, output: str) -> str:
-        """Return what each member is asked for: its probabilities, or of a single member what is wanted at once."""
-        return output if len(self.members) == 1 else "probabilities"
+        """Return what each member is asked for: its probabilities, or what is wanted where no mean of them is taken."""
+        return output if len(self.members) == 1 or self.classes == 1 else "probabilities"
 
     def together(self, answers: list[Array], output: str) -> Array:
         """Return what comes of the members' answers `[N, K]` to `asked_of_members(output)`."""
         if len(answers) == 1:
             return answers[0]
         mean: Array = np.stack(answers).mean(axis=0, dtype=np.float32)
+        if self.classes == 1:  # a quantity
+            return mean
         return np.log(np.maximum(mean, np.finfo(np.float32).tiny)) if output == "logits" else mean
 
     def cut(self, x: Array | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> list[Array]:

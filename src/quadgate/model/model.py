@@ -17,7 +17,7 @@ from quadgate.kernels import gru, lstm
 from quadgate.kernels.head import Head as PackedHead
 from quadgate.model.assumption import Assumption
 from quadgate.model.cell import Cell
-from quadgate.model.described import check_described
+from quadgate.model.described import check_classes, check_described
 from quadgate.model.network import Head, Network
 from quadgate.model.scaling import Scaling
 from quadgate.model.series import accept
@@ -258,6 +258,7 @@ class Model:
             raise InputError(f"output: {output!r} is not known, {suggest(output, OUTPUTS)}")
         if self.head is None and output != "outputs":
             raise InputError(f"output: found {output!r}, expected 'outputs', since this model has no classifier head")
+        check_classes(output, self.classes, self.source)
         return output
 
     def _starting_states(self, state: State | None, N: int) -> Sequence[Sequence[tuple[Array, ...] | None]]:

@@ -1,9 +1,11 @@
 """Training: the loop and its settings, history, checkpoints, how far back the gradient reaches, and the run folder."""
 
+from quadgate.training.examples import Examples
 from quadgate.training.history import Epoch, History
-from quadgate.training.loop import Callback, DivergedError, Examples, Plan, fit
+from quadgate.training.loop import Callback, DivergedError, Plan, fit
+from quadgate.training.preview import Preview
 from quadgate.training.reach import Reach, measure_reach
-from quadgate.training.run import Preview, Run, StoppedError, check_folder, hold_out, new_folder, train
+from quadgate.training.run import Run, StoppedError, check_folder, hold_out, new_folder, train
 from quadgate.training.settings import PRESETS, Settings, preset
 
 __all__ = [

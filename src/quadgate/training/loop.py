@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, isfinite, pi
@@ -11,60 +10,22 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from quadgate.data import batches, pad
+from quadgate.data import batches
 from quadgate.errors import InputError, QuadgateError
 from quadgate.training.augmentation import augmented
 from quadgate.training.checkpoint import Position, State, read_checkpoint, write_checkpoint
 from quadgate.training.divergence import where_it_began
+from quadgate.training.examples import Examples, placed
 from quadgate.training.history import Epoch, History
+from quadgate.training.losses import loss_of, measure
 from quadgate.training.settings import Settings
 
 
 class DivergedError(QuadgateError, ArithmeticError):
     """The loss is no longer a finite number."""
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Scaled series `[T_i, C]`, the class `[N]` of each as a number from 0, and how much each counts, or None."""
-
-    series: tuple[NDArray[np.float32], ...]
-    targets: NDArray[np.int64]
-    weights: NDArray[np.float64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.series)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """`[N]`, the number of steps of each."""
-        return np.array([len(one) for one in self.series], dtype=np.int64)
-
-    def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return `x [n, T, C]`, `lengths [n]` and `targets [n]` of the chosen examples."""
-        x, lengths = pad([self.series[index] for index in indices])
-        return torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(self.targets[indices])
-
-    def weights_of(self, indices: NDArray[np.int64]) -> Tensor | None:
-        """Return the weights `[n]` of the chosen examples, 1 in the mean over all; None where all count alike."""
-        if self.weights is None:
-            return None
-        return torch.from_numpy(self.weights[indices] / self.weights.mean()).float()
-
-    def fingerprint(self) -> str:
-        """Return a hash of every number, by which a resumed run knows its data again."""
-        digest = hashlib.sha256(self.targets.tobytes())
-        digest.update(self.lengths.tobytes())
-        if self.weights is not None:
-            digest.update(self.weights.tobytes())
-        for one in self.series:
-            digest.update(one.tobytes())
-        return digest.hexdigest()
 
 
 class Callback:
@@ -222,12 +183,6 @@ def train_epoch(
     return loss, norm, rate
 
 
-def placed(tensor: Tensor, module: nn.Module) -> Tensor:
-    """Bring a tensor to where the module's parameters are, and numbers with a fraction to their type."""
-    like = next(module.parameters())
-    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else None)
-
-
 def learning_rate(step: int, steps: int, settings: Settings) -> float:
     """Return the rate of one step out of `steps`: constant, or along half a cosine from the first rate to 0.
 
@@ -278,27 +233,6 @@ def train_step(
     return total, norm.item()
 
 
-def loss_of(
-    module: nn.Module, x: Tensor, lengths: Tensor, targets: Tensor, settings: Settings, weights: Tensor | None
-) -> Tensor:
-    """Return the cross-entropy of the answers at the end of each case, or the mean over its steps with `every_step`."""
-    smooth = settings.label_smoothing
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.precision == "mixed"):
-        if settings.every_step:
-            logits = module.steps(x, lengths)  # type: ignore[operator]
-            each = cross_entropy(
-                logits.transpose(1, 2),
-                targets[:, None].expand(-1, x.shape[1]),
-                label_smoothing=smooth,
-                reduction="none",
-            )
-            valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-            each = (each * valid).sum(1) / lengths
-        else:
-            each = cross_entropy(module(x, lengths), targets, label_smoothing=smooth, reduction="none")
-    return each.mean() if weights is None else (weights * each).mean()
-
-
 def _answered(error: BaseException, cases: int, steps: int, settings: Settings) -> BaseException:
     """Turn a lack of memory into what to do about it; every other error stays what it is."""
     lacking = isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
@@ -309,24 +243,3 @@ def _answered(error: BaseException, cases: int, steps: int, settings: Settings) 
         f"batch_size: {cases} cases of {steps:,} steps do not fit into the memory; try --batch-size {smaller}, "
         f"or in Python Settings(accumulate={2 * settings.accumulate}), which gives the same gradients"
     )
-
-
-def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float]:
-    """Return the mean cross-entropy and the accuracy over all examples, weighted, without dropout and noise."""
-    module.eval()
-    loss = correct = 0.0
-    by_length = np.argsort(examples.lengths, kind="stable")
-    with torch.no_grad():
-        for indices in np.split(by_length, range(batch_size, len(examples), batch_size)):
-            x, lengths, targets = (placed(one, module) for one in examples.batch(indices))
-            logits = module(x, lengths)
-            right = logits.argmax(dim=1) == targets
-            weights = examples.weights_of(indices)
-            weights = None if weights is None else placed(weights, module)
-            if weights is None:
-                loss += cross_entropy(logits, targets, reduction="sum").item()
-                correct += right.sum().item()
-            else:
-                loss += (weights * cross_entropy(logits, targets, reduction="none")).sum().item()
-                correct += (weights * right).sum().item()
-    return loss / len(examples), correct / len(examples)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from quadgate.training.history import Epoch
 from quadgate.training.loop import Callback
-from quadgate.training.run import Preview
+from quadgate.training.preview import Preview
 
 PLAIN_EVERY = 5.0  # seconds between two plain lines, so that a log stays readable
 
@@ -71,7 +71,9 @@ class ShowProgress(Callback):
         """Show the losses of the epoch that is over."""
         losses = f"loss {record.train_loss:.4f}"
         if record.valid_loss is not None:
-            losses += f", validation {record.valid_loss:.4f} ({record.valid_accuracy:.1%} right)"
+            losses += f", validation {record.valid_loss:.4f}"
+        if record.valid_accuracy is not None:
+            losses += f" ({record.valid_accuracy:.1%} right)"
         self._bar.update(self._task, description=f"{record.stage} epoch {record.epoch}", losses=losses)
         now = monotonic()
         if not self._watched and now - self._last_line >= PLAIN_EVERY:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import cross_entropy
 
-from quadgate.training.loop import Examples, placed
+from quadgate.training.examples import Examples, placed
+from quadgate.training.losses import losses
 
 THRESHOLD = 1e-3  # of the greatest share; a step below it is drowned by the others in every weight's gradient
 FAR_SHORTER = 0.5  # of the longest series: below this the warning is given
@@ -99,7 +99,7 @@ def measure_reach(module: nn.Module, examples: Examples, threshold: float = THRE
     x.requires_grad_()
     was_training = module.training
     module.eval()
-    loss = cross_entropy(module(x, lengths), targets, reduction="sum")
+    loss = losses(module(x, lengths), lengths, targets).sum()
     (gradient,) = torch.autograd.grad(loss, x)
     module.train(was_training)
     norms = gradient.double().norm(dim=2).cpu().numpy()

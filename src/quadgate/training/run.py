@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain, count
 from math import prod
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
+from numpy.typing import ArrayLike
 
-from quadgate.data import Dataset, Sequences, fit_scaling, split
+from quadgate.data import Dataset, Sequences, split
 from quadgate.errors import InputError, QuadgateError
 from quadgate.explain import TrainingCases
 from quadgate.formats import save
-from quadgate.model import Ensemble, Model, Patches, Scaling
+from quadgate.model import Ensemble, Model
+from quadgate.model.atomic import remove_unfinished
 from quadgate.modules import LSTMFCN, SequenceClassifier
-from quadgate.modules.exchange import to_member, to_model
+from quadgate.training.blueprint import Blueprint
 from quadgate.training.checkpoint import Position
+from quadgate.training.examples import Examples
 from quadgate.training.history import History
-from quadgate.training.loop import Callback, Examples, Plan, fit
-from quadgate.training.reach import CASES, Reach, measure_reach
+from quadgate.training.loop import Callback, Plan, fit
+from quadgate.training.preview import Preview
+from quadgate.training.reach import Reach, measure_reach
 from quadgate.training.settings import Settings
+from quadgate.training.threads import recorded_threads
 
 MODEL = "model.safetensors"
 HISTORY = "history.jsonl"
@@ -38,64 +39,6 @@ MEMBERS_APART = 1_000_003  # between the seeds of an ensemble's members, so that
 
 class StoppedError(QuadgateError):
     """Training was interrupted from the keyboard; the text says what was saved, and a resume goes on from there."""
-
-
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """What is about to be trained.
-
-    Attributes:
-        parameters: the number of trained numbers, of all members together.
-        seconds: about how long training takes at most, by the time that one pass over a few cases took.
-        streams: whether the result can answer after every sample.
-        patches: how series are cut.
-        reach: how far back the gradient reaches in the untrained network, in patches.
-        settings: how it is trained.
-    """
-
-    parameters: int
-    seconds: float
-    streams: bool
-    patches: Patches
-    reach: Reach
-    settings: Settings
-
-    @classmethod
-    def of(
-        cls, module: nn.Module, settings: Settings, patches: Patches, reach: Reach, seconds: float, cases: int
-    ) -> Preview:
-        """Work the numbers out; `seconds` is what a pass forward and back over up to 16 cases took."""
-        passes = settings.epochs * cases * (bool(settings.valid_fraction) * settings.searches + settings.refit)
-        return cls(
-            parameters=settings.members * sum(one.numel() for one in module.parameters()),
-            seconds=settings.members * passes * seconds / min(cases, CASES),
-            streams=settings.streams and patches.length == 1,
-            patches=patches,
-            reach=reach,
-            settings=settings,
-        )
-
-    def lines(self) -> list[str]:
-        """Return what to say before training begins."""
-        own = self.settings
-        branch = f", convolutions of {own.filters} filters beside" if own.filters else ""
-        what = f"{own.members} networks" if own.members > 1 else "one network"
-        where = "both directions" if own.bidirectional else "forward"
-        cut = (
-            f", in patches of {self.patches.length} steps every {self.patches.stride}"
-            if self.patches.length > 1
-            else ""
-        )
-        can = "can stream: it answers after every sample" if self.streams else "cannot stream: it answers at the end"
-        return [
-            f"training {what}: {own.layers} x {own.units} units reading {where}{cut}, pool {own.pool}{branch}; "
-            f"{self.parameters:,} numbers, at most about {_duration(self.seconds)}",
-            f"the result {can}",
-        ]
-
-
-def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +96,15 @@ def train(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     announce: Callable[[Preview], None] = lambda _: None,
+    classes: ArrayLike | None = None,
+    start: Model | Ensemble | None = None,
 ) -> Run:
-    """Train a classifier on `sequences`, and leave it in `folder` where one is given.
+    """Train a network on `sequences`, and leave it in `folder` where one is given.
 
-    A part is held out to stop by; with `settings.refit` the network is then trained anew on all cases, for the
-    number of epochs after which that stopped, down the whole slope of the learning rate. `settings.members` networks
-    are trained so, one after the other. Killed at any moment and called again with `resume`, it ends with the same
-    bits.
+    It tells classes apart, or predicts a quantity where the cases have `values`. A part is held out to stop by; with
+    `settings.refit` the network is then trained anew on all cases, for the number of epochs after which that stopped,
+    down the whole slope of the learning rate. `settings.members` networks are trained so, one after the other. Killed
+    at any moment and called again with `resume`, it ends with the same bits, on as many threads as it was begun with.
 
     Args:
         sequences: the training part; nothing else is ever seen.
@@ -168,25 +113,31 @@ def train(
         resume: whether to go on with the run in it.
         callbacks: see every batch and epoch.
         announce: is told what is about to be trained before it begins.
+        classes: what to tell apart, where the cases at hand may lack some; those of the cases by default.
+        start: a trained model to go on with, its scaling and patches included, in place of weights drawn anew.
 
     Raises:
-        InputError: the data cannot be trained on, or the folder is in use, or holds something else than a run.
+        InputError: the data cannot be trained on, the folder is in use, or holds something else than a run, or `start`
+            is another network than the settings ask for.
         DivergedError: the loss became infinite or NaN.
         StoppedError: interrupted from the keyboard; the best so far was saved.
         KeyboardInterrupt: the same where there is no folder to save it in.
     """
-    sequences.check_trainable()
+    if classes is None:
+        sequences.check_trainable()
     if folder is not None:
         check_folder(folder, resume)
     settings = settings.for_cases(len(sequences))
-    plan = _Plan.of(sequences, settings)
+    plan = Blueprint.of(sequences, settings, classes, start)
     every = plan.examples(sequences)
-    untrained = build(settings, every, len(sequences.classes))
+    untrained = plan.build(settings)
     begin = perf_counter()
     reach_before = measure_reach(untrained, every)
     announce(Preview.of(untrained, settings, plan.patches, reach_before, perf_counter() - begin, len(every)))
-    checkpoints = None if folder is None else folder / CHECKPOINTS
-    if checkpoints is not None:
+    checkpoints = None
+    if folder is not None:
+        remove_unfinished(folder)
+        checkpoints = folder / CHECKPOINTS
         checkpoints.mkdir(parents=True, exist_ok=True)
     history = History(None if folder is None else folder / HISTORY)
     done: list[SequenceClassifier | LSTMFCN] = []
@@ -199,25 +150,32 @@ def train(
             save(model, folder / MODEL)
         return model
 
+    def train_member(number: int) -> Position:
+        """Train one network into `doing`; return where its first fit ended."""
+        nonlocal counts
+        own = settings.changed(seed=settings.seed + MEMBERS_APART * number)
+        fits = _Fits(own, history, callbacks, checkpoints, "" if number == 0 else f" {number + 1}")
+        ends = []
+        for search in range(own.searches if own.valid_fraction else 0):
+            part, held = split(sequences, own.valid_fraction, own.seed + search)
+            learned, valid = plan.examples(part), plan.examples(held)
+            counts = len(learned), len(valid)
+            doing[:] = [plan.build(own, number)]
+            stage = "search" if search == 0 else f"search {search + 1}"
+            ends.append(fits.fit(doing[0], learned, valid, stage, own.epochs))
+        epochs = own.epochs if not ends else int(median(end.epoch for end in ends))
+        if own.refit or not ends:
+            again = plan.build(own, number)
+            ends.append(fits.fit(again, every, None, "refit", epochs))
+            doing[:] = [again]
+        return ends[0]
+
     try:
-        for number in range(settings.members):
-            own = settings.changed(seed=settings.seed + MEMBERS_APART * number)
-            fits = _Fits(own, history, callbacks, checkpoints, "" if number == 0 else f" {number + 1}")
-            ends = []
-            for search in range(own.searches if own.valid_fraction else 0):
-                part, held = split(sequences, own.valid_fraction, own.seed + search)
-                learned, valid = plan.examples(part), plan.examples(held)
-                counts = len(learned), len(valid)
-                doing[:] = [build(own, every, len(sequences.classes))]
-                stage = "search" if search == 0 else f"search {search + 1}"
-                ends.append(fits.fit(doing[0], learned, valid, stage, own.epochs))
-            epochs = own.epochs if not ends else int(median(end.epoch for end in ends))
-            if own.refit or not ends:
-                again = build(own, every, len(sequences.classes))
-                ends.append(fits.fit(again, every, None, "refit", epochs))
-                doing[:] = [again]
-            first = ends[0] if number == 0 else first
-            done, doing = [*done, *doing], []
+        with recorded_threads(checkpoints):
+            for number in range(settings.members):
+                end = train_member(number)
+                first = end if number == 0 else first
+                done, doing = [*done, *doing], []
     except KeyboardInterrupt:
         if folder is None:
             raise
@@ -262,34 +220,6 @@ class _Fits:
         return fit(module, learned, valid, self.settings, Plan(name, epochs, file), self.history, self.callbacks)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How the series of a run become examples, and its modules what is saved."""
-
-    scaling: Scaling
-    patches: Patches
-    classes: NDArray[Any]
-
-    @classmethod
-    def of(cls, sequences: Sequences, settings: Settings) -> _Plan:
-        stride = settings.stride(int(sequences.lengths.max()))
-        patches = Patches() if stride == 1 else Patches(2 * stride, stride)
-        return cls(fit_scaling(sequences), patches, sequences.classes)
-
-    def examples(self, sequences: Sequences) -> Examples:
-        """Scale and cut labelled series, and number their classes."""
-        found = examples(sequences, self.classes, self.scaling)
-        return replace(found, series=tuple(self.patches.apply(one) for one in found.series))
-
-    def model(self, modules: list[SequenceClassifier | LSTMFCN], sequences: Sequences) -> Model | Ensemble:
-        """Return what is saved: one network that reads step by step is a Model, all else an Ensemble."""
-        labels, source = tuple(sequences.classes.tolist()), f"quadgate train on {sequences.source}"
-        if len(modules) == 1 and isinstance(modules[0], SequenceClassifier) and self.patches.length == 1:
-            return to_model(modules[0], labels, sequences.channels, self.scaling, source)
-        members = tuple(to_member(module.eval()) for module in modules)
-        return Ensemble(members, self.patches, labels, sequences.channels, self.scaling, source)
-
-
 def new_folder(home: Path, name: str) -> Path:
     """Return a folder `home/DATE-NAME` that does not exist yet; a second one of a day gets a number."""
     plain = home / f"{date.today().isoformat()}-{name}"
@@ -311,36 +241,3 @@ def check_folder(folder: Path, resume: bool) -> None:
         raise InputError(f"{folder}: found no run to resume, expected {folder / CHECKPOINTS}; give another --out")
     if not resume:
         raise InputError(f"{folder}: exists already; go on with --resume, or give another --out")
-
-
-def examples(sequences: Sequences, classes: NDArray[Any], scaling: Scaling) -> Examples:
-    """Scale labelled series, and number their classes."""
-    targets = np.searchsorted(classes, np.asarray(sequences.labels)).astype(np.int64)
-    return Examples(tuple(scaling.apply(one) for one in sequences.series), targets, sequences.weights)
-
-
-def build(settings: Settings, data: Examples, classes: int) -> SequenceClassifier | LSTMFCN:
-    """Make the untrained network; its weights are drawn from the seed alone.
-
-    Raises:
-        InputError: the device is not there.
-    """
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device: found {settings.device!r}, but no GPU is usable here; quadgate doctor says why")
-    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
-        torch.manual_seed(settings.seed)
-        lstm = SequenceClassifier(
-            inputs=data.series[0].shape[1],
-            units=settings.units,
-            classes=classes,
-            layers=settings.layers,
-            bidirectional=settings.bidirectional,
-            pool=settings.pool,
-            forget_bias=settings.forget_bias,
-            dropout=settings.dropout,
-            initializer=settings.initializer,
-            longest=int(data.lengths.max()),
-            head=settings.head,
-        )
-        module = LSTMFCN(lstm, settings.filters) if settings.filters else lstm
-    return module.to(settings.device, torch.float64 if settings.precision == "float64" else torch.float32)

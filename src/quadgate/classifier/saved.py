@@ -1,0 +1,101 @@
+"""An estimator in a folder: `estimator.json` beside the model and its training states. No pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quadgate.errors import FileFormatError, InputError
+from quadgate.explain import TrainingCases
+from quadgate.formats import load
+from quadgate.model import write_atomically
+
+FORMAT_VERSION = 2
+ESTIMATOR = "estimator.json"
+NOT_SAVED = ("random_state", "callbacks")
+
+
+def header_of(estimator: Any) -> str:
+    """Return what `estimator.json` says.
+
+    Raises:
+        InputError: classes or parameters that JSON cannot hold.
+    """
+    classes = getattr(estimator, "classes_", None)
+    header = {
+        "format_version": FORMAT_VERSION,
+        "estimator": type(estimator).__name__,
+        "parameters": {name: value for name, value in estimator.get_params().items() if name not in NOT_SAVED},
+        "classes": None if classes is None else classes.tolist(),
+        "classes_dtype": None if classes is None else classes.dtype.str,
+        "means": estimator._means.tolist(),
+        "n_channels_in": estimator.n_channels_in_,
+        "n_features_in": getattr(estimator, "n_features_in_", None),
+        "channel_names_in": getattr(estimator, "channel_names_in_", None),
+    }
+    try:
+        return json.dumps(header, indent=2, ensure_ascii=False) + "\n"
+    except TypeError as error:
+        raise InputError(
+            f"{ESTIMATOR}: found something that JSON cannot hold ({error}), expected plain values"
+        ) from error
+
+
+def write(header: str, folder: Path) -> None:
+    """Write `estimator.json`, whole or not at all."""
+    with write_atomically(folder / ESTIMATOR) as beside:
+        beside.write_text(header, encoding="utf-8")
+
+
+def read(cls: type[Any], folder: Path) -> Any:
+    """Return the estimator that a folder holds, as `cls`.
+
+    Raises:
+        FileFormatError: a file is missing or damaged, or another estimator's.
+    """
+    file = folder / ESTIMATOR
+    try:
+        header = json.loads(file.read_text(encoding="utf-8"))
+        if header["format_version"] != FORMAT_VERSION:
+            raise FileFormatError(f"{file}: found format version {header['format_version']}, expected {FORMAT_VERSION}")
+        if header["estimator"] != cls.__name__:
+            raise FileFormatError(f"{file}: found a {header['estimator']}, expected a {cls.__name__}")
+        estimator = cls(**header["parameters"])
+        if header["classes"] is not None:
+            estimator.classes_ = np.array(header["classes"], dtype=np.dtype(header["classes_dtype"]))
+        estimator._means = np.array(header["means"], np.float64)
+        estimator.n_channels_in_ = int(header["n_channels_in"])
+        if header["n_features_in"] is not None:
+            estimator.n_features_in_ = int(header["n_features_in"])
+        if header["channel_names_in"] is not None:
+            estimator.channel_names_in_ = tuple(map(str, header["channel_names_in"]))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        told = " ".join(str(error).split())
+        raise FileFormatError(
+            f"{file}: missing or damaged ({told}), expected what {cls.__name__}.save writes"
+        ) from error
+    estimator.model_ = load(folder)
+    estimator._trained = TrainingCases.load(folder)
+    if not all(name.isdecimal() for name in estimator._trained.names):
+        raise FileFormatError(f"{folder}: found training cases with names, expected their places in the X of fit")
+    estimator._places = np.array(estimator._trained.names, dtype=np.int64)
+    _check(estimator, file)
+    return estimator
+
+
+def _check(estimator: Any, file: Path) -> None:
+    """Refuse a header that does not belong to the model beside it."""
+    model, names = estimator.model_, getattr(estimator, "channel_names_in_", None)
+    for what, found, expected in (
+        ("classes", len(estimator.classes_) if hasattr(estimator, "classes_") else 1, model.classes),
+        ("inputs", estimator.n_channels_in_ * (2 if estimator.missing == "forward" else 1), model.inputs),
+        ("means", len(estimator._means), estimator.n_channels_in_),
+        ("channel names", estimator.n_channels_in_ if names is None else len(names), estimator.n_channels_in_),
+    ):
+        if found != expected:
+            raise FileFormatError(f"{file}: found {found} {what}, expected {expected} for the model beside it")

@@ -1,0 +1,82 @@
+"""How wrong a network's answers are: for classes and quantities, at the end of a case or at each of its steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from quadgate.training.examples import Examples, placed
+from quadgate.training.settings import Settings
+
+
+def loss_of(
+    module: nn.Module, x: Tensor, lengths: Tensor, targets: Tensor, settings: Settings, weights: Tensor | None
+) -> Tensor:
+    """Return the mean loss of the answers at the end of each case, or at each of its steps with `every_step`."""
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.precision == "mixed"):
+        each = losses(answers(module, x, lengths, settings.every_step), lengths, targets, settings.label_smoothing)
+    return each.mean() if weights is None else (weights * each).mean()
+
+
+def answers(module: nn.Module, x: Tensor, lengths: Tensor, every_step: bool) -> Tensor:
+    """Return the logits at the end of each case `[N, K]`, or after each of its steps `[N, T, K]`."""
+    logits: Tensor = module.steps(x, lengths) if every_step else module(x, lengths)  # type: ignore[operator]
+    return logits
+
+
+def losses(logits: Tensor, lengths: Tensor, targets: Tensor, smooth: float = 0.0) -> Tensor:
+    """Return the loss `[N]` of each case.
+
+    Args:
+        logits: `[N, K]`, or `[N, T, K]`; then a case's loss is the mean over its steps.
+        lengths: `[N]`.
+        targets: `[N]` or `[N, T]`, classes: the loss is the cross-entropy; quantities: the square of the difference.
+        smooth: share of the target that is spread over all classes.
+    """
+    if logits.ndim == 2:
+        if targets.ndim == 2:  # a class at every step, and an answer at the end
+            targets = targets.gather(1, lengths[:, None] - 1)[:, 0]
+        if targets.is_floating_point():
+            return torch.square(logits[:, 0] - targets)
+        return cross_entropy(logits, targets, label_smoothing=smooth, reduction="none")
+    T = logits.shape[1]
+    targets = targets if targets.ndim == 2 else targets[:, None].expand(-1, T)
+    if targets.is_floating_point():
+        each = torch.square(logits[..., 0] - targets)
+    else:
+        each = cross_entropy(logits.transpose(1, 2), targets, label_smoothing=smooth, reduction="none")
+    valid = torch.arange(T, device=logits.device) < lengths[:, None]
+    return (each * valid).sum(1) / lengths
+
+
+def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float | None]:
+    """Return the mean loss and the accuracy over all examples, weighted, without dropout and noise.
+
+    Where the examples have a class at every step, both are means over the steps of each; a quantity has no accuracy.
+    """
+    module.eval()
+    loss = correct = 0.0
+    every_step = examples.step_targets is not None
+    by_length = np.argsort(examples.lengths, kind="stable")
+    with torch.no_grad():
+        for indices in np.split(by_length, range(batch_size, len(examples), batch_size)):
+            x, lengths, targets = (placed(one, module) for one in examples.batch(indices))
+            logits = answers(module, x, lengths, every_step)
+            weights = examples.weights_of(indices)
+            weights = torch.ones(len(x)) if weights is None else weights
+            weights = placed(weights, module)
+            loss += (weights * losses(logits, lengths, targets)).sum().item()
+            correct += (weights * _right(logits, lengths, targets)).sum().item()
+    accuracy = None if examples.targets.dtype.kind == "f" else correct / len(examples)
+    return loss / len(examples), accuracy
+
+
+def _right(logits: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+    """Return `[N]`, whether the likeliest class is the right one, or at what share of the steps it is."""
+    right = logits.argmax(dim=-1) == targets
+    if right.ndim == 1:
+        return right
+    valid = torch.arange(right.shape[1], device=right.device) < lengths[:, None]
+    return (right & valid).sum(1) / lengths

@@ -1,0 +1,69 @@
+"""What is said of a training before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from quadgate.model import Patches
+from quadgate.training.reach import CASES, Reach
+from quadgate.training.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What is about to be trained.
+
+    Attributes:
+        parameters: the number of trained numbers, of all members together.
+        seconds: about how long training takes at most, by the time that one pass over a few cases took.
+        streams: whether the result can answer after every sample.
+        patches: how series are cut.
+        reach: how far back the gradient reaches in the untrained network, in patches.
+        settings: how it is trained.
+    """
+
+    parameters: int
+    seconds: float
+    streams: bool
+    patches: Patches
+    reach: Reach
+    settings: Settings
+
+    @classmethod
+    def of(
+        cls, module: nn.Module, settings: Settings, patches: Patches, reach: Reach, seconds: float, cases: int
+    ) -> Preview:
+        """Work the numbers out; `seconds` is what a pass forward and back over up to 16 cases took."""
+        passes = settings.epochs * cases * (bool(settings.valid_fraction) * settings.searches + settings.refit)
+        return cls(
+            parameters=settings.members * sum(one.numel() for one in module.parameters()),
+            seconds=settings.members * passes * seconds / min(cases, CASES),
+            streams=settings.streams and patches.length == 1,
+            patches=patches,
+            reach=reach,
+            settings=settings,
+        )
+
+    def lines(self) -> list[str]:
+        """Return what to say before training begins."""
+        own = self.settings
+        branch = f", convolutions of {own.filters} filters beside" if own.filters else ""
+        what = f"{own.members} networks" if own.members > 1 else "one network"
+        where = "both directions" if own.bidirectional else "forward"
+        cut = (
+            f", in patches of {self.patches.length} steps every {self.patches.stride}"
+            if self.patches.length > 1
+            else ""
+        )
+        can = "can stream: it answers after every sample" if self.streams else "cannot stream: it answers at the end"
+        return [
+            f"training {what}: {own.layers} x {own.units} units reading {where}{cut}, pool {own.pool}{branch}; "
+            f"{self.parameters:,} numbers, at most about {_duration(self.seconds)}",
+            f"the result {can}",
+        ]
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"

@@ -1,0 +1,50 @@
+"""A run keeps to the number of threads it was begun with: torch adds some sums up in an order that depends on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from quadgate.errors import FileFormatError
+from quadgate.model.atomic import write_atomically
+
+THREADS = "threads.json"
+
+
+@contextmanager
+def recorded_threads(checkpoints: Path | None) -> Iterator[None]:
+    """Train on as many threads as the run in `checkpoints` was begun with, or write down how many they are.
+
+    Afterwards torch has as many as before.
+
+    Raises:
+        FileFormatError: the record is damaged.
+    """
+    if checkpoints is None:
+        yield
+        return
+    file, before = checkpoints / THREADS, torch.get_num_threads()
+    if file.exists():
+        torch.set_num_threads(_read(file))
+    else:
+        with write_atomically(file) as beside:
+            beside.write_text(json.dumps({"threads": before}) + "\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _read(file: Path) -> int:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        threads = json.loads(text)["threads"]
+    except (ValueError, KeyError, TypeError):
+        threads = None
+    if not isinstance(threads, int) or threads < 1:
+        raise FileFormatError(f"{file}: found {text[:40]!r}, expected the number of threads of the run")
+    return threads

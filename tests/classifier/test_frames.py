@@ -1,0 +1,109 @@
+"""Long tables of pandas and polars as X."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from quadgate import LSTMClassifier
+from quadgate.data import make_sequences
+from quadgate.errors import InputError
+
+QUICK = {"units": 4, "epochs": 2, "valid_fraction": 0.0, "random_state": 1}
+MADE = make_sequences(12, steps=(20, 25), channels=3)
+IDS = [f"run {number}" for number in np.random.default_rng(0).permutation(12)]
+Y = np.array(["no", "yes"])[MADE.labels]
+
+
+def table(**more):
+    parts = [
+        pd.DataFrame(
+            {"case": name, "time": np.arange(len(one)), "u": one[:, 0], "v": one[:, 1], "w": one[:, 2], **more}
+        )
+        for name, one in zip(IDS, MADE.series, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return LSTMClassifier(**QUICK).fit(table(), Y)
+
+
+def test_a_table_is_the_list_of_its_cases(fitted):
+    plain = LSTMClassifier(**QUICK).fit(list(MADE.series), Y)
+    expected = plain.predict_proba(list(MADE.series))
+    np.testing.assert_array_equal(fitted.predict_proba(table()), expected)
+    np.testing.assert_array_equal(fitted.predict_proba(pl.from_pandas(table())), expected)
+    assert fitted.channel_names_in_ == ("u", "v", "w")
+    assert fitted.model_.channels == ("u", "v", "w")
+    named = table().rename(columns={"case": "id", "time": "when"})
+    own = LSTMClassifier(**QUICK, case="id", time="when").fit(pl.from_pandas(named), Y)
+    np.testing.assert_array_equal(own.predict_proba(named), expected)
+
+
+def test_channels_are_matched_by_name_and_rows_of_cases_may_be_mixed(fitted):
+    expected = fitted.predict_proba(table())
+    np.testing.assert_array_equal(fitted.predict_proba(table()[["w", "case", "v", "time", "u"]]), expected)
+    mixed = table().sort_values("time", kind="stable")
+    order = [IDS.index(name) for name in dict.fromkeys(mixed["case"])]
+    np.testing.assert_array_equal(fitted.predict_proba(mixed), expected[order])
+
+
+def test_labels_by_id_and_labels_in_order():
+    by_id = pd.Series(Y, index=IDS).sample(frac=1, random_state=2)
+    expected = LSTMClassifier(**QUICK).fit(table(), Y).predict_proba(table())
+    np.testing.assert_array_equal(LSTMClassifier(**QUICK).fit(table(), by_id).predict_proba(table()), expected)
+    in_order = pd.Series(Y)
+    np.testing.assert_array_equal(LSTMClassifier(**QUICK).fit(table(), in_order).predict_proba(table()), expected)
+
+
+def test_missing_values_of_a_table_are_those_of_a_list():
+    holes = table()
+    holes.loc[[3, 4, 40], "v"] = np.nan
+    bounds = np.cumsum([len(one) for one in MADE.series])[:-1]
+    series = np.split(holes[["u", "v", "w"]].to_numpy(np.float32), bounds)
+    for missing in ("forward", "interpolate"):
+        found, expected = (
+            LSTMClassifier(**QUICK, missing=missing).fit(X, Y).predict_proba(X) for X in (holes, list(series))
+        )
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(InputError, match=r"X, case 0 \('run \d+'\), step 3, channel 'v': found NaN"):
+        LSTMClassifier(**QUICK).fit(holes, Y)
+
+
+def test_a_saved_estimator_knows_its_channels(fitted, tmp_path):
+    fitted.save(tmp_path)
+    again = LSTMClassifier.load(tmp_path)
+    np.testing.assert_array_equal(
+        again.predict_proba(table()[["v", "u", "w", "time", "case"]]), fitted.predict_proba(table())
+    )
+
+
+def later(frame, row, time):
+    frame.loc[row, "time"] = time
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (later(table(), 5, 3), f"X, case {IDS[0]}: found the time 3 after 4, expected times that rise"),
+        (later(table(), 5, 4), f"X, case {IDS[0]}: found the time 4 twice, expected times that rise"),
+        (later(table().astype({"time": float}), 5, np.nan), "row 6: found no time in the column 'time'"),
+        (table().drop(columns="v"), "found no column of the channel 'v' of fit"),
+        (table().rename(columns={"v": "V"}), "found no column of the channel 'v' of fit"),
+        (table(x=1.0), "found the column 'x', which is no channel of fit (u, v, w)"),
+        (table(label=1), "found the column 'label' among the channels, expected it as y"),
+        (table(subject=1), "found the column 'subject' among the channels, expected it as groups="),
+        (table(v="much"), "row 1, column 'v': found 'much', expected a number"),
+        (table().drop(columns="case"), "found no column of the case among time, u, v, w; name it with case="),
+        (table().assign(case=2.0**53), "found the case 9007199254740992 as float64"),
+    ],
+    ids=range(11),
+)
+def test_a_table_that_does_not_fit_is_refused_in_one_line(fitted, frame, message):
+    with pytest.raises(InputError) as caught:
+        fitted.predict(frame)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,126 @@
+"""Training that goes on: `warm_start` and `partial_fit`, of classes and of quantities."""
+
+import numpy as np
+import pytest
+
+from quadgate import LSTMClassifier, LSTMRegressor
+from quadgate.data import make_sequences
+from quadgate.errors import InputError
+
+QUICK = {"units": 6, "epochs": 4, "valid_fraction": 0.0, "random_state": 1}
+MADE = make_sequences(32, steps=(20, 30), channels=3)
+X, Y = list(MADE.series), np.array(["no", "yes"])[MADE.labels]
+
+
+def numbers(estimator):
+    return {name: np.asarray(array) for name, array in estimator.model_.variables.items()}
+
+
+def gap(one, other):
+    return max(np.abs(numbers(one)[name] - numbers(other)[name]).max() for name in numbers(one))
+
+
+@pytest.mark.parametrize("frames", [0, 8])
+def test_a_warm_start_goes_on_from_the_network_that_is_there(frames):
+    tiny = {"learning_rate": 1e-7, "epochs": 1, "noise": 0.0, "weight_decay": 0.0}
+    first = LSTMClassifier(**QUICK, frames=frames).fit(X, Y)
+    again = LSTMClassifier(**QUICK, frames=frames, warm_start=True).fit(X, Y)
+    assert gap(again, first) == 0  # there was none
+    again.set_params(**tiny).fit(X[:20], Y[:20])
+    assert 0 < gap(again, first) < 1e-4
+    assert again.model_.scaling.mean.tolist() == first.model_.scaling.mean.tolist()
+    cold = LSTMClassifier(**QUICK | tiny, frames=frames).fit(X[:20], Y[:20])
+    assert gap(cold, first) > 0.01
+
+
+def test_what_cannot_go_on_is_refused_in_one_line():
+    fitted = LSTMClassifier(**QUICK, warm_start=True).fit(X, Y)
+    for call, message in (
+        (lambda: fitted.set_params(units=5).fit(X, Y), "units: found 5, but the network to train further has 6"),
+        (lambda: fitted.set_params(units=6).fit(X, np.where(Y == "no", "no", "maybe")), "found the class 'maybe'"),
+        (lambda: fitted.fit([one[:, :2] for one in X], Y), "X: found 2 channels, expected 3 as in fit"),
+        (lambda: fitted.set_params(filters=4).fit(X, Y), "found convolutions, whose batch normalisation"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_partial_fit_learns_from_parts_that_lack_classes():
+    classifier = LSTMClassifier(**QUICK, dropout=0.0, learning_rate=0.01)
+    order = np.argsort(Y, kind="stable")
+    for _ in range(10):
+        for part in (order[:16], order[16:]):  # one class each
+            classifier.partial_fit([X[k] for k in part], Y[part], classes=["no", "yes", "never"])
+            assert len(classifier.history_) == 1
+    assert classifier.classes_.tolist() == ["never", "no", "yes"]
+    assert (classifier.predict(X) != "never").all()
+    mixed = LSTMClassifier(**QUICK, learning_rate=0.02)
+    for _ in range(15):
+        mixed.partial_fit(X, Y)
+    assert mixed.score(X, Y) >= 0.9
+    with pytest.raises(InputError, match="y: found the class 'never', expected those of the first fit"):
+        mixed.partial_fit(X[:1], ["never"])
+
+
+def test_a_quantity_is_learned_in_its_own_unit_and_further():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 12, 2)).astype(np.float32)
+    y = 900 + 50 * x[:, :, 0].mean(1)
+    settings = {
+        "units": 8,
+        "epochs": 20,
+        "learning_rate": 0.02,
+        "dropout": 0.0,
+        "noise": 0.0,
+        "pool": "mean",
+        "random_state": 0,
+    }
+    regressor = LSTMRegressor(**settings).fit(x[:60], y[:60])
+    assert regressor.score(x[60:], y[60:]) > 0.8
+    np.testing.assert_array_equal(regressor.predict(x), regressor.model_.run(x)[0][:, 0].astype(np.float64))
+    assert regressor.history_[0].valid_accuracy is None
+    before = regressor.predict(x)
+    regressor.set_params(learning_rate=1e-7).partial_fit(x, y + 300)
+    np.testing.assert_allclose(regressor.predict(x), before, rtol=0, atol=0.1)
+    with pytest.raises(InputError, match="one output, a quantity"):
+        regressor.model_.run(x, output="probabilities")
+
+
+def test_members_of_an_ensemble_average_their_quantities(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 30, 2)).astype(np.float32), np.arange(20.0)
+    regressor = LSTMRegressor("best", units=4, filters=3, members=2, frames=8, epochs=2, random_state=0).fit(x, y)
+    single = [
+        member.model.run(regressor.model_.cut(x))[0]
+        + np.stack([member.convolutions.run(one) for one in regressor.model_.cut(x)])
+        for member in regressor.model_.members
+    ]
+    np.testing.assert_allclose(regressor.predict(x), np.mean(single, axis=0)[:, 0], rtol=1e-5)
+    regressor.save(tmp_path)
+    np.testing.assert_array_equal(LSTMRegressor.load(tmp_path).predict(x), regressor.predict(x))
+    with pytest.raises(InputError, match="found a LSTMRegressor, expected a LSTMClassifier"):
+        LSTMClassifier.load(tmp_path)
+
+
+def test_values_that_are_no_numbers_are_refused():
+    for bad in (["a"] * 32, np.full(32, np.nan)):
+        with pytest.raises(ValueError, match=r"convert|NaN"):
+            LSTMRegressor(**QUICK).fit(X, bad)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_type_of_training_is_chosen(dtype):
+    assert LSTMClassifier(**QUICK, dtype=dtype).fit(X, Y).predict_proba(X).shape == (32, 2)
+    with pytest.raises(InputError, match="precision: found 'float16'"):
+        LSTMClassifier(**QUICK, dtype="float16").fit(X, Y)
+    with pytest.raises(InputError, match="no GPU is usable"):
+        LSTMClassifier(**QUICK, device="cuda:7").fit(X, Y)
+
+
+def test_labels_of_another_type_are_refused_at_scoring():
+    classifier = LSTMClassifier(**QUICK).fit(X, Y)
+    with pytest.raises(InputError, match="y: found labels such as 0, expected the type of 'no' as in fit"):
+        classifier.score(X, MADE.labels)
+    with pytest.raises(InputError, match="y: found labels such as '0', expected the type of 0 as in fit"):
+        LSTMClassifier(**QUICK).fit(X, MADE.labels).score(X, MADE.labels.astype(str))
