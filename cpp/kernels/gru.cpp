@@ -46,6 +46,7 @@ void Gru<Real>::forward(const GruForward<Real>& call, int threads) const {
   if (call.cases == 0) return;
   const auto& [cell, kernels, weights] = *packed_;
   const Tiles tiles = call.saved ? training_tiles(call) : tiles_for(call, threads);
+  advise_large_pages(call.outputs, call.cases, call.steps, cell.units);
   if (call.saved) {
     advise_large_pages(call.saved, call.cases * kernels.saved_size(cell, call.steps, call.recompute_every));
   }
@@ -77,6 +78,7 @@ void Gru<Real>::backward(const GruBackward<Real>& call, int threads) const {
   const GruArrays<Real>& to = call.d_weights;
   const bool trains = to.w_x.data || to.w_h.data || to.b_x.data || to.b_h.data;
   const Tiles tiles = training_tiles(call.forward);
+  advise_large_pages(call.d_x, call.forward.cases, call.forward.steps, cell.inputs);
   const std::size_t size = trains ? kernels.gradient_size(cell) : 0;
   const Buffer<Real> gradients(size * std::max<std::size_t>(tiles.count(), 1));
   if (tiles.count() == 0) std::fill_n(gradients.data(), size, Real(0));

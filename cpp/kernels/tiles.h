@@ -13,11 +13,12 @@
 
 #include "float_mode.h"
 #include "kernels.h"
+#include "views.h"
 
 namespace quadgate {
 
-// Asks for large pages under memory that is about to be written for the first time: a training step saves tens of
-// megabytes, and the system would stop it at every 4 KB of them. A hint: where it fails, nothing is lost.
+// Asks for large pages under memory that is about to be written for the first time: outputs are megabytes and what a
+// training step saves is tens of them, and the system would stop it at every 4 KB. A hint: where it fails, nothing is lost.
 template <class Real>
 void advise_large_pages([[maybe_unused]] Real* data, [[maybe_unused]] std::size_t size) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
@@ -26,6 +27,16 @@ void advise_large_pages([[maybe_unused]] Real* data, [[maybe_unused]] std::size_
   const std::uintptr_t first = (begin + kPage - 1) / kPage * kPage, last = end / kPage * kPage;
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 #endif
+}
+
+// The same for sequences, where they lie together.
+template <class Real>
+void advise_large_pages(const Steps<Real>& sequences, std::int64_t cases, std::int64_t steps, std::int64_t width) {
+  const std::int64_t size = cases * steps * width;
+  const std::int64_t span = (cases - 1) * sequences.n + (steps - 1) * sequences.t + width;
+  if (sequences.data && sequences.n >= 0 && sequences.t >= 0 && span == size) {
+    advise_large_pages(sequences.data, static_cast<std::size_t>(size));
+  }
 }
 
 inline std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
