@@ -74,31 +74,42 @@ void gru_pack(const GruCell& cell, const GruArrays<const Real>& arrays, bool tra
   for (std::int64_t u = 0; u < H; ++u) {
     Real* const block = packed + u / L * layout.block_size + u % L;
     for (int g = 0; g < kGruGates; ++g) {
-      // In the sums of x n is the first; in those of h z is.
-      const int from_x = kSumFromX[g], of_h = kSumFromH[g] - kSumZ;
-      if (arrays.b_x.data) block[from_x * L] += at(arrays.b_x, g, 0, u);
-      if (arrays.b_h.data) block[(cell.reset_after ? kSumFromH[g] : from_x) * L] += at(arrays.b_h, g, 0, u);
-      for (std::int64_t k = 0; k < C; ++k) {
-        const Real weight = at(arrays.w_x, g, k, u);
-        block[layout.x_at + (k * kFromX + from_x) * L] = weight;
-        if (!trainable) continue;
-        const std::int64_t row = (u / L * kFromX + from_x) * L + u % L;
-        packed[layout.to_x_at + in_panels<Real>(layout.blocks * kFromX * L, C, row, k)] = weight;
-      }
-      for (std::int64_t k = 0; k < H; ++k) {
-        const Real weight = at(arrays.w_h, g, k, u);
-        if (of_h < from_h) {
-          block[layout.h_at + (k * from_h + of_h) * L] = weight;
-          if (!trainable) continue;
-          const std::int64_t row = (u / L * from_h + of_h) * L + u % L;
-          packed[layout.to_h_at + in_panels<Real>(layout.blocks * from_h * L, H, row, k)] = weight;
-        } else {
-          packed[layout.fed_at + in_panels<Real>(H, H, k, u)] = weight;
-          if (trainable) packed[layout.to_fed_at + in_panels<Real>(H, H, u, k)] = weight;
-        }
+      if (arrays.b_x.data) block[kSumFromX[g] * L] += at(arrays.b_x, g, 0, u);
+      if (arrays.b_h.data) block[(cell.reset_after ? kSumFromH[g] : kSumFromX[g]) * L] += at(arrays.b_h, g, 0, u);
+    }
+  }
+  for (std::int64_t u = 0; u < H; u += L) {
+    Real* const block = packed + u / L * layout.block_size;
+    const auto copy = [&](Real* to, const GateArray<const Real>& array, int g, std::int64_t k) {
+      copy_units<L>(to, 1, &at(array, g, k, u), array.unit_stride, H - u);
+    };
+    for (std::int64_t k = 0; k < C; ++k) {
+      for (int g = 0; g < kGruGates; ++g) copy(block + layout.x_at + (k * kFromX + kSumFromX[g]) * L, arrays.w_x, g, k);
+    }
+    for (std::int64_t k = 0; k < H; ++k) {
+      for (int g = 0; g < kGruGates; ++g) {
+        const int of_h = kSumFromH[g] - kSumZ;  // in the sums of x n is the first; in those of h z is
+        copy(of_h < from_h ? block + layout.h_at + (k * from_h + of_h) * L
+                           : packed + layout.fed_at + in_panels<Real>(H, H, k, u),
+             arrays.w_h, g, k);
       }
     }
   }
+  if (!trainable) return;
+  const auto columns_of = [&](std::int64_t at, std::int64_t width) {
+    return [&layout, packed, at, width](std::int64_t row) {
+      return Column{packed + row / width * layout.block_size + at + row % width, width};
+    };
+  };
+  const std::int64_t x_width = kFromX * L, h_width = from_h * L;
+  pack_transpose(layout.blocks * x_width, C, columns_of(layout.x_at, x_width), packed + layout.to_x_at);
+  pack_transpose(layout.blocks * h_width, H, columns_of(layout.h_at, h_width), packed + layout.to_h_at);
+  if (cell.reset_after) return;
+  const auto fed = [&](std::int64_t u) {
+    const std::int64_t first = in_panels<Real>(H, H, 0, u);
+    return Column{packed + layout.fed_at + first, in_panels<Real>(H, H, 1, u) - first};
+  };
+  pack_transpose(H, H, fed, packed + layout.to_fed_at);
 }
 
 // The gradient, where the weights are in the packed ones.

@@ -56,31 +56,34 @@ std::size_t packed_size(const LstmCell& cell, bool trainable) {
   return static_cast<std::size_t>(trainable ? layout.trainable_size : layout.forward_size);
 }
 
+// The rows of one array into those of the kernel that begin at `row`, [blocks][rows][4 gates][lanes].
+template <class Real>
+void pack_rows(const Layout<Real>& layout, const GateArray<const Real>& array, std::int64_t row, std::int64_t rows,
+               std::int64_t H, Real* packed) {
+  constexpr int L = kLanes<Real>;
+  for (std::int64_t u = 0; u < H; u += L, packed += layout.rows * layout.kWide) {
+    for (std::int64_t k = 0; k < rows; ++k) {
+      for (int g = 0; g < kGates; ++g) {
+        copy_units<L>(packed + (row + k) * layout.kWide + g * L, 1, &at(array, g, k, u), array.unit_stride, H - u);
+      }
+    }
+  }
+}
+
 template <class Real>
 void pack(const LstmCell& cell, const LstmArrays<const Real>& arrays, bool trainable, Real* packed) {
   constexpr int L = kLanes<Real>;
   const Layout<Real> layout(cell);
   const std::int64_t C = cell.inputs, H = cell.units, P = cell.width;
-  const std::int64_t size = trainable ? layout.trainable_size : layout.forward_size;
-  for (std::int64_t k = 0; k < size; ++k) packed[k] = 0;
-  const std::int64_t K = layout.blocks * layout.kWide;
+  clear(packed, trainable ? layout.trainable_size : layout.forward_size);
+  pack_rows(layout, arrays.w_x, 1, C, H, packed);
+  pack_rows(layout, arrays.w_h, 1 + C, P, H, packed);
   for (std::int64_t u = 0; u < H; ++u) {
     for (int g = 0; g < kGates; ++g) {
-      const std::int64_t z = u / L * layout.kWide + g * L + u % L;  // the place of this gate and unit in a gradient of z
-      Real* const column = packed + u / L * layout.rows * layout.kWide + g * L + u % L;
-      if (arrays.b_x.data) *column += at(arrays.b_x, g, 0, u);
-      if (arrays.b_h.data) *column += at(arrays.b_h, g, 0, u);
-      if (g == 2) *column += static_cast<Real>(cell.forget_bias);
-      for (std::int64_t k = 0; k < C; ++k) {
-        const Real weight = at(arrays.w_x, g, k, u);
-        column[(1 + k) * layout.kWide] = weight;
-        if (trainable) packed[layout.to_x_at + in_panels<Real>(K, C, z, k)] = weight;
-      }
-      for (std::int64_t k = 0; k < P; ++k) {
-        const Real weight = at(arrays.w_h, g, k, u);
-        column[(1 + C + k) * layout.kWide] = weight;
-        if (trainable) packed[layout.to_h_at + in_panels<Real>(K, P, z, k)] = weight;
-      }
+      Real& bias = packed[u / L * layout.rows * layout.kWide + g * L + u % L];
+      if (arrays.b_x.data) bias += at(arrays.b_x, g, 0, u);
+      if (arrays.b_h.data) bias += at(arrays.b_h, g, 0, u);
+      if (g == 2) bias += static_cast<Real>(cell.forget_bias);
     }
     if (cell.peepholes) {
       Real* const peepholes = packed + layout.peepholes_at + u / L * 3 * L + u % L;
@@ -94,6 +97,14 @@ void pack(const LstmCell& cell, const LstmArrays<const Real>& arrays, bool train
       if (trainable) packed[layout.to_shown_at + in_panels<Real>(P, H, k, u)] = weight;
     }
   }
+  if (!trainable) return;
+  const auto columns_from = [&](std::int64_t row) {
+    return [&layout, packed, row](std::int64_t z) {
+      return Column{packed + (z / layout.kWide * layout.rows + row) * layout.kWide + z % layout.kWide, layout.kWide};
+    };
+  };
+  pack_transpose(layout.blocks * layout.kWide, C, columns_from(1), packed + layout.to_x_at);
+  pack_transpose(layout.blocks * layout.kWide, P, columns_from(1 + C), packed + layout.to_h_at);
 }
 
 // The gradient: the kernel's, the peepholes' and the projection's, where they are in the packed weights.
@@ -103,18 +114,29 @@ std::size_t gradient_size(const LstmCell& cell) {
 }
 
 template <class Real>
+void unpack_rows(const Layout<Real>& layout, const Real* gradient, std::int64_t row, std::int64_t rows, std::int64_t H,
+                 const GateArray<Real>& to) {
+  constexpr int L = kLanes<Real>;
+  if (!to.data) return;
+  for (std::int64_t u = 0; u < H; u += L, gradient += layout.rows * layout.kWide) {
+    for (std::int64_t k = 0; k < rows; ++k) {
+      for (int g = 0; g < kGates; ++g) {
+        copy_units<L>(&at(to, g, k, u), to.unit_stride, gradient + (row + k) * layout.kWide + g * L, 1, H - u);
+      }
+    }
+  }
+}
+
+template <class Real>
 void unpack(const LstmCell& cell, const Real* gradient, const LstmArrays<Real>& to) {
   constexpr int L = kLanes<Real>;
   const Layout<Real> layout(cell);
   const std::int64_t C = cell.inputs, H = cell.units, P = cell.width;
+  unpack_rows(layout, gradient, 0, 1, H, to.b_x);
+  unpack_rows(layout, gradient, 0, 1, H, to.b_h);
+  unpack_rows(layout, gradient, 1, C, H, to.w_x);
+  unpack_rows(layout, gradient, 1 + C, P, H, to.w_h);
   for (std::int64_t u = 0; u < H; ++u) {
-    for (int g = 0; g < kGates; ++g) {
-      const Real* const column = gradient + u / L * layout.rows * layout.kWide + g * L + u % L;
-      if (to.b_x.data) at(to.b_x, g, 0, u) = *column;
-      if (to.b_h.data) at(to.b_h, g, 0, u) = *column;
-      for (std::int64_t k = 0; to.w_x.data && k < C; ++k) at(to.w_x, g, k, u) = column[(1 + k) * layout.kWide];
-      for (std::int64_t k = 0; to.w_h.data && k < P; ++k) at(to.w_h, g, k, u) = column[(1 + C + k) * layout.kWide];
-    }
     if (cell.peepholes && to.peepholes.data) {
       const Real* const peepholes = gradient + layout.peepholes_at + u / L * 3 * L + u % L;
       at(to.peepholes, 0, 0, u) = peepholes[0];

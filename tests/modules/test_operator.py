@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import library
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import quadgate
 from quadgate.cell import Activations, LSTMParameters
@@ -153,6 +155,46 @@ def test_func_grad_and_vmap():
         leaf = kernel.clone().requires_grad_()
         (expected,) = torch.autograd.grad(loss(leaf, x[case], c[case], h[case]), leaf)
         torch.testing.assert_close(per_case[case], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's own formulas are made with it
+def test_forward_derivatives_are_those_of_the_way_back():
+    x, kernel, bias, c, h = numbers(requires_grad=False)
+    direction = torch.randn(kernel.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with forward_ad.dual_level():
+        outputs = flat(x, forward_ad.make_dual(kernel, direction), bias, c, h)[0]
+        along = forward_ad.unpack_dual(outputs).tangent.sum()
+    leaf = kernel.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(flat(x, leaf, bias, c, h)[0].sum(), leaf)
+    torch.testing.assert_close(along, (gradient * direction).sum(), rtol=1e-10, atol=1e-10)
+
+
+def test_whoever_watches_the_operators_sees_this_one():
+    x, kernel, bias, *_ = numbers(torch.float32, requires_grad=False)
+    seen = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(function)
+            return function(*args, **(kwargs or {}))
+
+    with Watch():
+        quadgate.lstm(x, kernel, bias)
+    assert torch.ops.quadgate.lstm.default in seen
+
+    def outputs(x):
+        return quadgate.lstm(x, kernel, bias)[0]
+
+    other = torch.randn_like(x)
+    with pytest.warns(DeprecationWarning, match="jit"):
+        traces = torch.jit.trace(outputs, x), make_fx(outputs)(x)
+    for traced in traces:
+        assert torch.equal(traced(other), outputs(other))
+
+    class Marked(torch.Tensor):
+        pass
+
+    assert type(outputs(x.as_subclass(Marked))) is Marked
 
 
 @pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16])

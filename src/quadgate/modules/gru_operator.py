@@ -23,6 +23,7 @@ from quadgate.modules.tensors import (
     bare,
     dense,
     kernel_fits,
+    unwatched,
     whole_numbers,
     widened,
 )
@@ -109,7 +110,8 @@ def gru(
             lengths = torch.as_tensor(lengths)
         tensors = (x, *weights[:4], lengths, state)
         keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
-        outputs, h, _ = torch.ops.quadgate.gru(*tensors, layout, *functions, reverse, time_major, recompute_every, keep)
+        run = _forward if not keep and unwatched(tensors) else torch.ops.quadgate.gru
+        outputs, h, _ = run(*tensors, layout, *functions, reverse, time_major, recompute_every, keep)
     else:
         layer = _Layer._make((x, *weights[:4], None, state, layout, *functions, reverse, time_major, recompute_every))
         layer.check()

@@ -39,6 +39,7 @@ from quadgate.modules.tensors import (
     bare,
     dense,
     kernel_fits,
+    unwatched,
     whole_numbers,
     widened,
 )
@@ -143,7 +144,8 @@ def lstm(
             lengths = torch.as_tensor(lengths)
         tensors = (x, *weights, lengths, c, h)
         keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
-        outputs, c, h, _ = torch.ops.quadgate.lstm(*tensors, layout, *cell, reverse, time_major, recompute_every, keep)
+        run = _forward if not keep and unwatched(tensors) else torch.ops.quadgate.lstm
+        outputs, c, h, _ = run(*tensors, layout, *cell, reverse, time_major, recompute_every, keep)
     else:
         layer = _Layer._make((x, *weights, None, c, h, layout, *cell, reverse, time_major, recompute_every))
         layer.check()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, library
+from torch import Tensor, library, nn
+from torch.autograd import forward_ad
 
 from quadgate.errors import InputError
 from quadgate.kernels.choice import compiled_is_built
@@ -13,6 +15,7 @@ from quadgate.kernels.choice import compiled_is_built
 COMPILED = compiled_is_built()
 LIBRARY = library.Library("quadgate", "DEF")
 NARROW_DTYPES = (torch.float16, torch.bfloat16)
+_PLAIN = (Tensor, nn.Parameter)
 
 
 def widened(tensor: Tensor | None) -> Any:
@@ -21,12 +24,28 @@ def widened(tensor: Tensor | None) -> Any:
 
 
 def kernel_fits(x: Tensor) -> bool:
-    """Tell whether the compiled kernels take this tensor; the transforms of `torch.func` do not see into them."""
+    """Tell whether the compiled kernels take this tensor; `torch.func` and forward derivatives do not see into them."""
     return (
         COMPILED
         and x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.float64)
         and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
+    )
+
+
+def unwatched(tensors: Iterable[Tensor | None]) -> bool:
+    """Tell whether an operator without a gradient can be called as the plain function that it is.
+
+    PyTorch's way to an operator takes 50 microseconds, as long as 50 steps of one case. It has to be gone where
+    somebody looks on: the compiler, an export or a trace, a mode, a subclass of `Tensor`.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and torch._C._get_tracing_state() is None
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._len_torch_function_stack() == 0
+        and all(one is None or type(one) in _PLAIN for one in tensors)
     )
 
 

@@ -18,6 +18,7 @@ from quadgate.speed.contestants import Contestant, Prepared
 # something else, and its time says nothing.
 AGREEMENT = 1e-3
 
+WARM_UP = 0.01  # seconds of a contestant's own calls before the one that is timed
 ROUNDS_AT_MOST = 31
 ROUNDS_AT_LEAST = 5
 
@@ -105,6 +106,11 @@ def _reference(case: Case, numbers: Problem) -> dict[str, Array]:
 def _time(prepared: Prepared) -> float:
     prepared.settle()
     time.sleep(0.005)  # the threads of the one before may still spin
+    begin = time.perf_counter()
+    prepared.run()
+    # As in a loop of calls: with its own threads awake and its own data in the caches, not those of the one before.
+    while time.perf_counter() - begin < WARM_UP:
+        prepared.run()
     begin = time.perf_counter()
     prepared.run()
     return time.perf_counter() - begin
