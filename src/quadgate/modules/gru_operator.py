@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from quadgate.layouts import find
 from quadgate.modules.derivatives import differentiate_gradient
 from quadgate.modules.gru_sequence import GRUFunctions, gru_sequence
 from quadgate.modules.placement import Placement, Weights, normal, placed
+from quadgate.modules.reserve import reserve
 from quadgate.modules.sequence import Lengths, check_activation, check_tensor, lengths_tensor
 from quadgate.modules.tensors import (
     COMPILED,
@@ -234,9 +237,11 @@ _LENGTHS = _Layer._fields.index("lengths")
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
+    return _room_for(layer, keep, layer.x.new_empty)
+
+
+def _room_for(layer: _Layer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     H, new = layer.check().units, layer.x.new_empty
-    # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
-    new_kept = layer.x.new_zeros if torch.are_deterministic_algorithms_enabled() else new
     N, T = layer.by_case(layer.x).shape[:2]
     kept = new_kept(N * T * _kept_per_step(layer.x.dtype, H) if keep and not layer.recompute_every else 0)
     return new(*layer.x.shape[:2], H), new(N, H), kept
@@ -251,7 +256,10 @@ def _kept_per_step(dtype: torch.dtype, H: int) -> int:
 
 def _forward(*arguments: Any) -> tuple[Tensor, ...]:
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
-    outputs, h, kept = room = _room_forward(*arguments)
+    # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
+    fill = torch.are_deterministic_algorithms_enabled()
+    new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
+    outputs, h, kept = room = _room_for(layer, keep, new_kept)
     layer.packed(trainable=False).forward(
         *layer.sequences(),
         bare(layer.by_case(outputs)),

@@ -9,7 +9,8 @@ kernel.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from quadgate.kernels.threads import number_of_threads
 from quadgate.layouts import find
 from quadgate.modules.derivatives import differentiate_gradient
 from quadgate.modules.placement import Placement, Weights, normal, placed
+from quadgate.modules.reserve import reserve
 from quadgate.modules.sequence import (
     Cell,
     Lengths,
@@ -278,11 +280,12 @@ _LENGTHS = _Layer._fields.index("lengths")
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
+    return _room_for(layer, keep, layer.x.new_empty)
+
+
+def _room_for(layer: _Layer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     found = layer.check()
-    N = layer.x_by_case.shape[0]
-    new = layer.x.new_empty
-    # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
-    new_kept = layer.x.new_zeros if torch.are_deterministic_algorithms_enabled() else new
+    N, new = layer.x_by_case.shape[0], layer.x.new_empty
     kept = new_kept(_kept_size(layer, found) if keep else 0)
     return new(*layer.x.shape[:2], found.width), new(N, found.units), new(N, found.width), kept
 
@@ -315,7 +318,10 @@ def _kept_per_case(
 
 def _forward(*arguments: Any) -> tuple[Tensor, ...]:
     layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
-    outputs, c, h, kept = room = _room_forward(*arguments)
+    # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
+    fill = torch.are_deterministic_algorithms_enabled()
+    new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
+    outputs, c, h, kept = room = _room_for(layer, keep, new_kept)
     layer.packed(trainable=False).forward(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
