@@ -29,6 +29,15 @@ def test_nothing_is_assumed_or_left_out():
         assert not model.left_out, name
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("unrolled", "model_6/lstm_7/lstm_cell"), ("keras3_unrolled", "functional_6_1/lstm_7_1/lstm_cell_1")],
+)
+def test_a_layer_that_is_written_out_is_called_what_it_was(file, name):
+    ((cell,),) = quadgate.load(GOLDEN / f"{file}.tflite").cells
+    assert (cell.layout, cell.name) == ("tflite.LSTM.written_out", name)
+
+
 def test_what_is_found():
     model = quadgate.load(GOLDEN / "bidirectional.tflite")
     assert [[cell.reverse for cell in layer] for layer in model.cells] == [[False, True]]

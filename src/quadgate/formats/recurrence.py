@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -16,6 +17,8 @@ from quadgate.model import Cell, Head, Model
 from quadgate.model.build import Found, build
 from quadgate.model.variables import Array, Stored, Variables, reshaped
 
+NAMELESS = re.compile(r"(arith\.)?const(ant)?\d*|(onnx::)?[A-Za-z]+_\d+")
+"""What exporters call tensors that have no name."""
 AFTER_THE_HEAD = ("Softmax", "LogSoftmax", "ArgMax")
 
 
@@ -281,5 +284,8 @@ def scope(names: Iterable[str]) -> str:
     ('rnn.lstm', 'net/lstm')
     """
     told = [name.rpartition(";")[2] for name in names]  # a converter joins the names of what it fused
+    told = [name for name in told if not NAMELESS.fullmatch(name)]
+    if len(told) < 2:
+        return ""
     shared = commonprefix(told)  # noqa: RUF071 - letters are compared: the scopes end in / or .
     return shared[: max(shared.rfind("/"), shared.rfind("."), 0)].strip("/.")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from quadgate.cell import Activations
@@ -21,7 +22,7 @@ from quadgate.cell.activations import ACTIVATIONS
 from quadgate.formats.dataflow import PASSING, Dataflow, Operation
 from quadgate.formats.recurrence import Cannot, FoundCell, scope
 from quadgate.layouts import LAYOUTS, Layout, Settings
-from quadgate.model.variables import reshaped
+from quadgate.model.variables import reshaped, transposed
 
 FAR = 40
 """After how many values an activation is no longer looked for: a normalisation of TensorFlow 1 has 20."""
@@ -59,11 +60,16 @@ class _Step:
         return tuple(product.weights for product in self.products)
 
 
-def find_spelled_out(flow: Dataflow) -> tuple[list[FoundCell], list[Cannot]]:
-    """Return the cells that a graph spells out, and what looks like one and was not understood."""
+def find_spelled_out(flow: Dataflow, family: str = "") -> tuple[list[FoundCell], list[Cannot]]:
+    """Return the cells that a graph spells out, and what looks like one and was not understood.
+
+    Args:
+        flow: the graph.
+        family: how the names of the rows begin that go before others with the same arrangement.
+    """
     steps: dict[tuple[str, ...], list[_Step]] = {}
     unclear: list[tuple[set[str], Cannot]] = []
-    for operation in flow.operations:
+    for operation in (*flow.operations, *_cuts(flow)):
         if operation.kind != "split" or len(operation.outputs) != 4:
             continue
         if not _meets_gates(flow, operation):
@@ -81,7 +87,7 @@ def find_spelled_out(flow: Dataflow) -> tuple[list[FoundCell], list[Cannot]]:
     cells = []
     known: set[str] = set()
     for weights, same in sorted(steps.items(), key=lambda item: -len(item[0])):
-        cell = _cell(flow, same)
+        cell = _cell(flow, same, family)
         if not isinstance(cell, str):
             cells.append(cell)
             known.update(weights)
@@ -89,6 +95,44 @@ def find_spelled_out(flow: Dataflow) -> tuple[list[FoundCell], list[Cannot]]:
             unclear.append((set(weights), Cannot(same[0].split.title, f"an LSTM cell, but {cell}")))
     # a first step, from which what is multiplied by zeros was taken away, belongs to the others
     return cells, [one for shared, one in unclear if not shared or not shared <= known]
+
+
+def _cuts(flow: Dataflow) -> Iterator[Operation]:
+    """Yield four parts of one value that lie side by side as one split, where each of them meets an activation."""
+    cut: dict[str, list[Operation]] = {}
+    for operation in flow.operations:
+        if operation.kind == "part" and len(operation.inputs) > 2 and _activated(flow, operation.outputs[0]):
+            cut.setdefault(operation.inputs[0], []).append(operation)
+    for value, parts in cut.items():
+        if len(parts) == 4:
+            first = [one for one in parts if _start(flow, one) == 0]
+            ordered = _side_by_side(flow, parts, first[0]) if len(first) == 1 else None
+            outputs = tuple(one.outputs[0] for one in ordered or parts)
+            yield Operation("split", (value,), outputs, parts[0].title, {"unordered": ordered is None})
+
+
+def _start(flow: Dataflow, part: Operation) -> int | None:
+    """Where a part starts along the last axis, or None where that is no constant."""
+    start = flow.constant(part.inputs[1])
+    known = start is not None and start.dtype.kind in "iu" and len(start.shape) <= 1 and prod(start.shape) > 0
+    return int(start.read().reshape(-1)[-1]) if known and start is not None else None
+
+
+def _side_by_side(flow: Dataflow, parts: list[Operation], first: Operation) -> list[Operation] | None:
+    """Put parts into their order: by where they start, else each after the one at whose end it starts."""
+    starts = {_start(flow, one): one for one in parts}
+    if None not in starts and len(starts) == 4:
+        places = sorted(start for start in starts if start is not None)
+        same = len({after - before for before, after in pairwise(places)}) == 1
+        return [starts[place] for place in places] if same else None
+    ordered = [first]
+    while len(ordered) < 4:
+        end = ordered[-1].inputs[2]
+        following = [one for one in parts if one.inputs[1] == end and one not in ordered]
+        if len(following) != 1:
+            return None
+        ordered += following
+    return ordered
 
 
 def _meets_gates(flow: Dataflow, split: Operation) -> bool:
@@ -132,6 +176,8 @@ def _step(flow: Dataflow, split: Operation) -> _Step | str:
     parts = [_activated(flow, part) for part in split.outputs]
     if None in parts:
         return "one of the four parts meets no activation"
+    if split.attributes.get("unordered"):
+        return "nothing tells the order of the four parts that its gates are cut into"
     activated = [part[0] for part in parts if part]
     added = [part[1] for part in parts if part]
     place = {value: k for k, operation in enumerate(activated) for value in flow.ahead(operation.outputs[0])}
@@ -205,7 +251,7 @@ def _terms(flow: Dataflow, value: str) -> tuple[tuple[_Product, ...], tuple[str,
                 return False
             transposed = bool(source.attributes.get("transposed"))
             rows, columns = weights.shape[::-1] if transposed else weights.shape
-            products.append(_Product(source.inputs[0], source.inputs[1], rows, columns, transposed, own))
+            products.append(_Product(source.inputs[0], flow.origin(source.inputs[1]), rows, columns, transposed, own))
             return True
         if source.kind != "add":
             return False
@@ -223,7 +269,7 @@ def _terms(flow: Dataflow, value: str) -> tuple[tuple[_Product, ...], tuple[str,
     return tuple(products), tuple(biases)
 
 
-def _cell(flow: Dataflow, steps: list[_Step]) -> FoundCell | str:
+def _cell(flow: Dataflow, steps: list[_Step], family: str) -> FoundCell | str:
     """Put what all steps with the same weights say together."""
     first = steps[0]
     told = {(step.gates, step.activations, step.forget_bias) for step in steps}
@@ -249,9 +295,8 @@ def _cell(flow: Dataflow, steps: list[_Step]) -> FoundCell | str:
     named: dict[str, str] = {"w_x": x.weights} | ({} if h is None else {"w_h": h.weights})
     named |= {array: names[0] for array, names in values.items() if names}
     orientation = "out x in" if x.transposed else "in x out"
-    if h is not None and h.transposed != x.transposed:
-        return "the two products turn their matrices differently"
-    row = _row(first.gates, orientation, h is None, set(named), settings)
+    turned = {h.weights} if h is not None and h.transposed != x.transposed else set()
+    row = _row(first.gates, orientation, h is None, set(named), settings, family)
     if row is None:
         return f"no known class keeps the gates in the order {first.gates}, {orientation}"
     tensors = {}
@@ -261,14 +306,15 @@ def _cell(flow: Dataflow, steps: list[_Step]) -> FoundCell | str:
             constant = flow.constant(named[array])
             if constant is None or (tensor.rank == 1 and prod(constant.shape) != 4 * H):
                 return f"its bias {named[array]} has not {4 * H} numbers"
-            tensors[row.name_of(tensor)] = (
-                flow.origin(named[array]),
-                reshaped(constant, (4 * H,)) if tensor.rank == 1 else constant,
-            )
+            variable = flow.origin(named[array])
+            if named[array] in turned:
+                variable, constant = f"{variable}[T]", transposed(constant)
+            tensors[row.name_of(tensor)] = (variable, reshaped(constant, (4 * H,)) if tensor.rank == 1 else constant)
     for clip in row.clips:
         settings[clip.name] = None
     gives = tuple(step.h_new for step in steps)
-    name = scope(variable for variable, _ in tensors.values()) or first.split.title
+    title = first.split.title
+    name = scope(variable for variable, _ in tensors.values()) or title.rpartition("/")[0].strip("/") or title
     return FoundCell(name, row.name, tensors, settings, tuple(reads), (), gives)
 
 
@@ -332,11 +378,14 @@ def _sources(flow: Dataflow, value: str) -> Iterator[str]:
             yield one
 
 
-def _row(gates: str, orientation: str, joined: bool, arrays: set[str], settings: Settings) -> Layout | None:
+def _row(
+    gates: str, orientation: str, joined: bool, arrays: set[str], settings: Settings, family: str
+) -> Layout | None:
     """The first row of the table that keeps these arrays in this order and this arrangement, and runs like this."""
     forget_bias = settings.get("forget_bias", 0.0)
     activations = settings["activations"]
-    for row in sorted(LAYOUTS.values(), key=lambda row: "VRDU".index(row.evidence)):
+    rows = sorted(LAYOUTS.values(), key=lambda row: (not row.name.startswith(family), "VRDU".index(row.evidence)))
+    for row in rows:
         plain = row.cell == "lstm" and not (row.refusal or row.per_gate or row.interleaved or row.flat)
         if not plain or row.gates != gates or row.orientation != orientation or row.joined != joined:
             continue

@@ -223,12 +223,12 @@ class _Graph:
 
     def recurrence(self) -> Recurrence:
         """Find the layers."""
-        cells, cannot = find_spelled_out(self.flow)
+        cells, cannot = find_spelled_out(self.flow, "tflite.")
         for code, operation, options in self.kernels:
             found = list(self._kernel(code, operation, options))
             cells += [one for one in found if isinstance(one, FoundCell)]
             cannot += [one for one in found if isinstance(one, Cannot)]
-        used = {name for cell in cells for name, _ in cell.tensors.values()}
+        used = {name.removesuffix("[T]") for cell in cells for name, _ in cell.tensors.values()}
         notes = {
             f"{name} as {how}": "dequantized when it is read" for name, how in self.quantized.items() if name in used
         }

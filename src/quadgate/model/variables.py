@@ -35,6 +35,11 @@ def reshaped(stored: Stored, shape: tuple[int, ...]) -> Stored:
     return Stored(shape, stored.dtype, lambda: stored.read().reshape(shape))
 
 
+def transposed(stored: Stored) -> Stored:
+    """Return a matrix as its transpose."""
+    return Stored(stored.shape[::-1], stored.dtype, lambda: stored.read().T)
+
+
 class Variables(Mapping[str, Array]):
     """Ordered names and their arrays; the names and shapes of a file of gigabytes cost nothing.
 

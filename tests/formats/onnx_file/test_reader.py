@@ -303,6 +303,37 @@ def test_lstm_written_out(tmp_path, order, joined):
     np.testing.assert_allclose(state[0][0][0], theirs["new_c"], rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("way", ["chunk", "slices"])
+def test_two_dense_layers_and_four_gates_exported_by_torch(tmp_path, way):
+    """Slices cut the gates apart; `chunk` computes where from the shape of the sum, and the exporter keeps that."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.x, self.h = torch.nn.Linear(3, 20), torch.nn.Linear(5, 20, bias=False)
+
+        def forward(self, series):
+            h = c = torch.zeros(N, 5)
+            outputs = []
+            for step in series.unbind(1):
+                z = self.x(step) + self.h(h)
+                i, f, j, o = z.chunk(4, 1) if way == "chunk" else [z[:, k : k + 5] for k in (0, 5, 10, 15)]
+                c = f.sigmoid() * c + i.sigmoid() * j.tanh()
+                h = o.sigmoid() * c.tanh()
+                outputs.append(h)
+            return torch.stack(outputs, 1)
+
+    torch.manual_seed(4)
+    net, series = Net(), torch.randn(N, T, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, which is the one that needs no further package
+        torch.onnx.export(net, (series,), tmp_path / "a.onnx", dynamo=False)
+    model = quadgate.load(tmp_path / "a.onnx")
+    assert [cell.layout for (cell,) in model.cells] == ["onnx.LSTM.written_out"]
+    np.testing.assert_allclose(model.run(series.numpy())[0], net(series).detach(), rtol=1e-5, atol=2e-6)
+
+
 def test_normalised_gates_are_named(tmp_path):
     H = 4
     tensors = {"kernel": np.ones((3 + H, 4 * H), np.float32), "gamma": np.ones(H, np.float32)}

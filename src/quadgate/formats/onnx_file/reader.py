@@ -23,7 +23,7 @@ def read_model(path: Path, settings: Settings) -> Model:
     """
     graph = read_graph(path)
     cells, cannot, notes = find_nodes(graph)
-    spelled_out, not_understood = find_spelled_out(graph.flow)
+    spelled_out, not_understood = find_spelled_out(graph.flow, "onnx.")
     found = Recurrence(graph.flow, [*cells, *spelled_out], [*cannot, *not_understood], notes)
     _account(graph, found)
     if KEY not in graph.metadata:

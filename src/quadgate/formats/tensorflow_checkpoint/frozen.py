@@ -94,7 +94,7 @@ def _read_constants(graph: Graph, source: str, settings: Settings) -> Model:
     flow = Dataflow(operations, known.get)
     cells, cannot = find_spelled_out(flow)
     cannot += [Cannot(scope, what) for scope, what in other_cells(weights).items()]
-    used = {variable for cell in cells for variable, _ in cell.tensors.values()}
+    used = {variable.removesuffix("[T]") for cell in cells for variable, _ in cell.tensors.values()}
     rest = {name: one for name, one in weights.items() if name not in used}
     return Recurrence(flow, cells, cannot, rest=rest).model(source, settings)
 

@@ -179,4 +179,27 @@ ROWS = (
             "No forget bias is added while running: TensorFlow's must be folded in, or the first step alone agrees.",
         ),
     ),
+    *(
+        Layout(
+            name=f"{family}.LSTM.written_out",
+            gates="ifjo",
+            tensors=(
+                one("x_weights", "w_x", "(g u) r"),
+                one("h_weights", "w_h", "(g u) r"),
+                one("bias", "b_x", "(g u)"),
+            ),
+            evidence="R",
+            source=source,
+            optional=BIASES,
+            activations=FREE,
+            notes=(
+                f"An LSTM without the operator: two {product} with turned matrices, their sum, the gates one by one.",
+                "The tensors have the names that the exporter gave them; the order is that of the layer it came from.",
+            ),
+        )
+        for family, product, source in (
+            ("tflite", "FULLY_CONNECTED", "what TensorFlow 2.21's converter writes of an unrolled layer of Keras"),
+            ("onnx", "Gemm", "what PyTorch 2.13's exporter writes of two nn.Linear and four gates"),
+        )
+    ),
 )
