@@ -220,6 +220,35 @@ def test_a_pickled_dictionary_of_arrays():
     assert outputs.shape == (1, 4, 64)
 
 
+# What the package g2pM 0.1.2.5 says of the characters with several readings, and at which place they stand.
+READINGS = {
+    "然而，他红了20年以后，他竟退出了大家的视线。": "5 le5 16 le5 17 da4 19 de5",
+    "他一边弹琴一边唱歌，地上的弹壳还在。": "2 bian1 3 dan4 6 bian1 10 di4 11 shang4 12 de5 13 dan4 15 hai2",
+    "银行行长长得很高，重庆人重视音乐，快乐地还书还没到家。": "1 hang2 2 xing2 3 chang2 4 chang2 5 de5 9 chong2 "
+    "12 zhong4 15 yue4 18 le4 19 di4 20 hai2 22 hai2 23 mei2",
+}
+
+
+def test_chinese_characters_get_the_readings_that_the_package_gives():
+    """A sentence of its own length each, in one batch, read forwards and backwards between its two ends."""
+    folder = MODELS / "35_g2pm_bilstm_npy"
+    ids, classes = ({}, {})
+    for file, found in (("char2idx", ids), ("class2idx", classes)):
+        with (folder / f"{file}.pkl").open("rb") as stream:
+            found.update(load_pickle(stream, file, {}))
+    model = quadgate.load(folder / "np_ckpt.pkl")
+    numbers = model.variables
+    sentences = [["시", *sentence, "끝"] for sentence in READINGS]
+    embedded = [numbers["embedding.weight"][[ids.get(c, ids["<UNK>"]) for c in sentence]] for sentence in sentences]
+    outputs, _ = model.run(embedded, output="outputs")
+    hidden = np.maximum(outputs @ numbers["logit_layer.0.weight"].T + numbers["logit_layer.0.bias"], 0)
+    best = (hidden @ numbers["logit_layer.2.weight"].T + numbers["logit_layer.2.bias"]).argmax(axis=2)
+    names = {number: name for name, number in classes.items()}
+    for row, readings in zip(best, READINGS.values(), strict=True):
+        places = readings.split()[::2]
+        assert " ".join(f"{place} {names[int(row[int(place) + 1])]}" for place in places) == readings
+
+
 def test_a_pickled_module_whose_weights_are_views_of_one_buffer():
     torch = pytest.importorskip("torch", reason="needs quadgate[train]")
     model = quadgate.load(MODELS / "38_sleep_bilstm_torch_module" / "lstm_model.pt")

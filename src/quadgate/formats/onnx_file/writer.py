@@ -2,8 +2,9 @@
 
     inputs    x [N, T, C], lengths [N], and for each layer and direction the state: h_0 [N, H], c_0 [N, H],
               h_0_reverse, ...
-    outputs   logits [N, K] and probabilities [N, K] of a classifier; outputs [N, T, F], those of the top layer, zero
-              past each case's end; the final states, new_h_0 and so on, to be given to the next call
+    outputs   logits [N, K] and probabilities [N, K] of a classifier, logits [N, 1] alone of a regressor; outputs
+              [N, T, F], those of the top layer, zero past each case's end; the final states, new_h_0 and so on, to be
+              given to the next call
 
 N and T are free. A run over two pieces of a series, with the states of the first given to the second, is the run over
 the whole.
@@ -238,7 +239,9 @@ class _Graph:
             inputs.append(self.tensor(head.biases, model.variables[head.biases].astype(np.float32)))
         logits = self.op("Gemm", *inputs, name="dense", transB=int(head.transposed))
         self.output("logits", logits, ["N", head.classes], "one number for each class")
-        self.output("probabilities", self.op("Softmax", logits, axis=1), ["N", head.classes], "softmax of the logits")
+        if head.classes > 1:  # one is a quantity
+            chances = self.op("Softmax", logits, axis=1)
+            self.output("probabilities", chances, ["N", head.classes], "softmax of the logits")
 
 
 def _functions(names: list[str]) -> dict[str, Any]:
