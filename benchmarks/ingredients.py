@@ -109,8 +109,8 @@ def long() -> list[dict[str, Any]]:
     found = []
     for kind in ("phase", "order"):
         for place in ("all", "late", "early", "middle"):
-            learn = make_sequences(320, kind=kind, place=place, seed=1)
-            judge = make_sequences(200, kind=kind, place=place, seed=2)
+            learn = make_sequences(320, kind=kind, evidence=place, seed=1)
+            judge = make_sequences(200, kind=kind, evidence=place, seed=2)
             for name in ("seed", "default"):
                 run, measures = run_once(learn, judge, preset(name).changed(**LONG_EPOCHS))
                 found.append(

@@ -14,7 +14,7 @@ QUICK = Settings(units=5, batch_size=4, epochs=4, patience=4, seed=3)
 
 def small_examples(cases: int = 13, seed: int = 0) -> Examples:
     """Series of unequal length in three channels, two classes."""
-    made = make_sequences(cases, steps=(20, 27), channels=3, value_range=(-2, 2), seed=seed)
+    made = make_sequences(cases, time=(20, 27), channels=3, low=-2, high=2, seed=seed)
     return Examples(made.series, made.labels)
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ROUND = """
 import numpy as np
 from quadgate.data import make_sequences
-made = make_sequences(40, steps=25, channels=4)
+made = make_sequences(40, time=25, channels=4)
 np.savez("data.npz", X=np.stack(made.series), y=made.labels)
 """
 

@@ -22,7 +22,7 @@ QUICK = {"units": 6, "epochs": 6, "random_state": 1}
 
 
 def cases(N=24, steps=25, channels=4, seed=0):
-    made = make_sequences(N, steps=steps, channels=channels, seed=seed)
+    made = make_sequences(N, time=steps, channels=channels, seed=seed)
     return list(made.series), np.array(["no", "yes"])[made.labels]
 
 

@@ -10,7 +10,7 @@ from quadgate.data import make_sequences
 from quadgate.errors import InputError
 
 QUICK = {"units": 4, "epochs": 2, "valid_fraction": 0.0, "random_state": 1}
-MADE = make_sequences(12, steps=(20, 25), channels=3)
+MADE = make_sequences(12, time=(20, 25), channels=3)
 IDS = [f"run {number}" for number in np.random.default_rng(0).permutation(12)]
 Y = np.array(["no", "yes"])[MADE.labels]
 

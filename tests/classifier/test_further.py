@@ -8,7 +8,7 @@ from quadgate.data import make_sequences
 from quadgate.errors import InputError
 
 QUICK = {"units": 6, "epochs": 4, "valid_fraction": 0.0, "random_state": 1}
-MADE = make_sequences(32, steps=(20, 30), channels=3)
+MADE = make_sequences(32, time=(20, 30), channels=3)
 X, Y = list(MADE.series), np.array(["no", "yes"])[MADE.labels]
 
 

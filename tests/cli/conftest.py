@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
     network = Network(inputs=4, units=3, classes=2, pool="mean")
     variables = {name: rng.normal(size=shape).astype(np.float32) for name, shape in network.shapes.items()}
     save(Model(network, variables, labels=("no", "yes")), tmp_path / "model")
-    made = make_sequences(30, steps=25, channels=4)
+    made = make_sequences(30, time=25, channels=4)
     np.savez(tmp_path / "data.npz", X=np.stack(made.series), y=np.array(["no", "yes"])[made.labels])
     monkeypatch.chdir(tmp_path)
     return tmp_path

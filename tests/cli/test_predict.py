@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
     network = Network(inputs=2, units=3, classes=3, bidirectional=True)
     variables = {name: rng.normal(size=shape).astype(np.float32) for name, shape in network.shapes.items()}
     save(Model(network, variables, labels=("a", "b", "c, d")), tmp_path / "model")
-    np.savez(tmp_path / "data.npz", X=np.stack(make_sequences(7, steps=30, channels=2).series))
+    np.savez(tmp_path / "data.npz", X=np.stack(make_sequences(7, time=30, channels=2).series))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -19,7 +19,7 @@ from quadgate.explain import TrainingCases, neighbors_of
 def trained(tmp_path_factory):
     """A folder with `data.npz`, and a run that was trained on it; long enough to be read in patches."""
     folder = tmp_path_factory.mktemp("trained")
-    made = make_sequences(40, steps=130, channels=3, seed=1)
+    made = make_sequences(40, time=130, channels=3, seed=1)
     np.savez(folder / "data.npz", X=np.stack(made.series), y=np.array(["no", "yes"])[made.labels])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

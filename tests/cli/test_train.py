@@ -20,7 +20,7 @@ QUICK = ["--units", "4", "--epochs", "3", "--batch-size", "8", "--seed", "2"]
 @pytest.fixture
 def arrays(tmp_path):
     """X.npy and y.npy: 40 cases of 25 steps and 4 channels, two classes."""
-    made = make_sequences(40, steps=25, channels=4)
+    made = make_sequences(40, time=25, channels=4)
     np.save(tmp_path / "X.npy", np.stack(made.series))
     np.save(tmp_path / "y.npy", np.array(["no", "yes"])[made.labels])
     return ["--x", str(tmp_path / "X.npy"), "--y", str(tmp_path / "y.npy")]
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_bits(run, arrays):
 
 
 def test_the_seed_preset_on_long_series_warns_and_names_the_cure(run, tmp_path):
-    made = make_sequences(12, steps=300, channels=2)
+    made = make_sequences(12, time=300, channels=2)
     np.savez(tmp_path / "long.npz", X=np.stack(made.series), y=made.labels)
     quick = ["--units", "4", "--epochs", "1", "--valid-fraction", "0.3"]
     code, _, err = run("train", "long.npz", "--preset", "seed", *quick, "--out", "seed")
@@ -105,6 +105,16 @@ def test_the_seed_preset_on_long_series_warns_and_names_the_cure(run, tmp_path):
     assert code == 0
     assert "reading both directions, in patches of 8 steps every 4, pool " in err
     assert err.splitlines()[1:] == ["the result cannot stream: it answers at the end"]
+
+
+def test_a_network_that_streams_is_judged_by_the_samples_seen(run, arrays, tmp_path):
+    code, out, err = run("train", *arrays, *QUICK, "--preset", "stream", "--tensorboard", "events", "--out", "here")
+    assert code == 0
+    assert "the result can stream" in err
+    line = r"^right after 10 % of the samples \d\.\d{4}, after 25 % .*, after 100 % (\d\.\d{4})$"
+    accuracy = re.search(r"^accuracy +(\d\.\d{4})", out, re.MULTILINE)[1]
+    assert re.search(line, out, re.MULTILINE)[1] == accuracy
+    assert next((tmp_path / "events").iterdir()).name.startswith("events.out.tfevents")
 
 
 @pytest.mark.parametrize(

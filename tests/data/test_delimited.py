@@ -95,3 +95,20 @@ def test_how_it_was_read_is_told(tmp_path):
 def test_what_is_no_table_is_refused(tmp_path, text, message):
     with pytest.raises(FileFormatError, match=rf"a\.csv.*{message}"):
         form_of(tmp_path / "a.csv", text)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "rows"), [(";", "1;2\n1,5;2,25"), ("\t", "1,5\t2\n-3,25\t4"), (" ", "1,5 2,5\n3 4")]
+)
+def test_decimal_commas_are_read_where_a_comma_separates_nothing(tmp_path, delimiter, rows):
+    path = tmp_path / "a.csv"
+    path.write_text(delimiter.join("ab") + "\n" + rows + "\n", encoding="utf-8")
+    found = read_delimited(path, ()).frame()
+    expected = [[float(field.replace(",", ".")) for field in row.split(delimiter)] for row in rows.split("\n")]
+    assert found.to_numpy().tolist() == expected
+
+
+def test_points_stay_points_beside_a_comma_for_thousands(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a;b\n1.5;2,000\n", encoding="utf-8")
+    assert read_delimited(path, ()).frame().iloc[0, 0] == 1.5

@@ -26,7 +26,7 @@ def window(one: np.ndarray, place: str) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_lead_within_the_window_is_the_class(kind, place, classes):
-    made = make_sequences(60, steps=(300, 500), channels=3, classes=classes, kind=kind, place=place, seed=3)
+    made = make_sequences(60, time=(300, 500), channels=3, classes=classes, kind=kind, evidence=place, seed=3)
     found = [int(lead(window(one, place)) * classes) for one in made.series]
     np.testing.assert_array_equal(found, made.labels)
 
@@ -34,7 +34,7 @@ def test_the_lead_within_the_window_is_the_class(kind, place, classes):
 @pytest.mark.parametrize("place", ["early", "middle", "late"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_outside_the_window_there_is_noise_alone(kind, place):
-    made = make_sequences(20, steps=200, channels=2, kind=kind, place=place, noise=0.0)
+    made = make_sequences(20, time=200, channels=2, kind=kind, evidence=place, difficulty=0.0)
     begin, end = (round(part * 200) for part in PLACES[place])
     for one in made.series:
         assert not one[:begin].any()
@@ -50,7 +50,7 @@ def test_means_deviations_and_histograms_are_at_chance(kind, place):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    made = make_sequences(600, steps=120, channels=4, kind=kind, place=place, seed=1)
+    made = make_sequences(600, time=120, channels=4, kind=kind, evidence=place, seed=1)
     x = np.stack(made.series)
     bins = np.linspace(-1, 1, 9)
     histograms = [[np.histogram(one[:, c], bins)[0] for c in range(4)] for one in x]
@@ -70,7 +70,7 @@ def test_means_deviations_and_histograms_are_at_chance(kind, place):
 def test_a_channel_has_the_same_distribution_in_both_classes_at_every_step(kind):
     from scipy.stats import ks_2samp
 
-    made = make_sequences(2000, steps=40, channels=2, kind=kind, seed=2)
+    made = make_sequences(2000, time=40, channels=2, kind=kind, seed=2)
     x = np.stack(made.series)
     for step in (0, 7, 19, 39):
         for channel in (0, 1):
@@ -79,7 +79,7 @@ def test_a_channel_has_the_same_distribution_in_both_classes_at_every_step(kind)
 
 
 def test_values_fill_the_range_and_stay_in_it():
-    made = make_sequences(30, steps=100, channels=2, value_range=(200.0, 1000.0), noise=0.3)
+    made = make_sequences(30, time=100, channels=2, low=200.0, high=1000.0, difficulty=0.3)
     x = np.concatenate(made.series)
     assert x.min() == 200
     assert x.max() == 1000
@@ -87,14 +87,14 @@ def test_values_fill_the_range_and_stay_in_it():
 
 
 def test_the_seed_alone_decides():
-    first, again, other = (make_sequences(10, steps=(30, 60), channels=2, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (make_sequences(10, time=(30, 60), channels=2, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.series[3], again.series[3])
     assert first.labels.tolist() == again.labels.tolist()
     assert first.lengths.tolist() != other.lengths.tolist()
 
 
 def test_classes_have_equal_shares_in_random_order():
-    made = make_sequences(101, steps=25, channels=2, classes=2)
+    made = make_sequences(101, time=25, channels=2, classes=2)
     assert sorted(np.bincount(made.labels)) == [50, 51]
     assert 20 < np.abs(np.diff(made.labels)).sum() < 80
     assert isinstance(made, Sequences)
@@ -104,17 +104,17 @@ def test_classes_have_equal_shares_in_random_order():
     ("arguments", "message"),
     [
         ({"kind": "fase"}, "did you mean 'phase'"),
-        ({"place": "erly"}, "did you mean 'early'"),
+        ({"evidence": "erly"}, "did you mean 'early'"),
         ({"channels": 1}, "channels: found 1"),
-        ({"cases": 1}, "found 1 cases of 2 classes"),
+        ({"n": 1}, "found 1 cases of 2 classes"),
         ({"classes": 1}, "of 1 classes"),
-        ({"steps": 19}, "expected a window"),
-        ({"steps": 90, "place": "early"}, "expected a window"),
-        ({"steps": (60, 40)}, "found 60 to 40"),
-        ({"value_range": (1.0, 1.0)}, "value_range"),
-        ({"noise": -0.1}, "no noise < 0"),
+        ({"time": 19}, "expected a window"),
+        ({"time": 90, "evidence": "early"}, "expected a window"),
+        ({"time": (60, 40)}, "found 60 to 40"),
+        ({"low": 1.0, "high": 1.0}, "low, high"),
+        ({"difficulty": -0.1}, "no noise < 0"),
     ],
 )
 def test_what_cannot_be_made_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
-        make_sequences(**{"cases": 10, "steps": 100, "channels": 2, **arguments})
+        make_sequences(**{"n": 10, "time": 100, "channels": 2, **arguments})

@@ -181,3 +181,20 @@ def test_a_damaged_parquet_file_is_refused_in_one_line(tmp_path):
         with pytest.raises(FileFormatError, match=r"a\.parquet: damaged, or no Parquet") as refused:
             read_table(path)
         assert "\n" not in str(refused.value)
+
+
+def test_a_decimal_comma_in_quotes_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('case,u,v\n1,"0,5",2\n1,"0,25",3\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.csv, row 1, column 'u': found '0,5', expected a number; write decimal"):
+        read_table(path)
+
+
+def test_ids_beyond_the_range_of_integers_stay_apart(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{2**64 + case},{step},0.5" for case in (1, 2) for step in range(3)]
+    path.write_text("\n".join(["case,time,u", *rows]), encoding="utf-8")
+    assert read_table(path).train.names == (str(2**64 + 1), str(2**64 + 2))
+    pd.read_csv(path, dtype={"case": float}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="row 1: found the case 18446744073709551616 as float64, which cannot tell"):
+        read_table(tmp_path / "a.parquet")

@@ -19,7 +19,7 @@ from quadgate.explain.case_page import case_page
 from quadgate.explain.case_text import case_picture, case_text
 
 SEEN = Path(__file__).parent / "case_390.png"
-MADE = make_sequences(12, steps=(20, 25), channels=3, seed=2)
+MADE = make_sequences(12, time=(20, 25), channels=3, seed=2)
 
 
 def trained(model):
@@ -28,7 +28,7 @@ def trained(model):
 
 def a_case(model=None):
     model = model or network(layers=2, bidirectional=True, pool="mean", classes=2)
-    series = make_sequences(2, steps=21, channels=3, seed=9).series[0]
+    series = make_sequences(2, time=21, channels=3, seed=9).series[0]
     return model, series, explain_case(model, series, "case 7", ("left", "right", "up"), 1, trained(model))
 
 

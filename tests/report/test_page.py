@@ -16,7 +16,7 @@ SEEN = Path(__file__).parent / "quality_390.png"
 
 
 def honest():
-    made = make_sequences(48, steps=(20, 27), channels=3)
+    made = make_sequences(48, time=(20, 27), channels=3)
     return Sequences(made.series[:30], labels=made.labels[:30]), Sequences(made.series[30:], labels=made.labels[30:])
 
 

@@ -32,7 +32,7 @@ class Runs:
     """Runs of one command line in processes of their own, into folders of `home`."""
 
     def __init__(self, processes, home, epochs, monkeypatch):
-        made = make_sequences(40, steps=(20, 30), channels=3, seed=1)
+        made = make_sequences(40, time=(20, 30), channels=3, seed=1)
         longest = int(made.lengths.max())
         padded = np.stack([np.pad(one, ((0, longest - len(one)), (0, 0))) for one in made.series])
         np.savez(home / "data.npz", X=padded, y=made.labels, lengths=made.lengths)

@@ -10,8 +10,8 @@ from quadgate.training import preset, train
 def answer(folder, name, kind, place, cases, epochs):
     """Train a preset and return the run and its accuracy on 100 new series."""
     settings = preset(name).changed(epochs=epochs, patience=epochs)
-    run = train(make_sequences(cases, kind=kind, place=place, seed=1), settings, folder)
-    return run, evaluate(run.model, make_sequences(100, kind=kind, place=place, seed=2)).model.accuracy
+    run = train(make_sequences(cases, kind=kind, evidence=place, seed=1), settings, folder)
+    return run, evaluate(run.model, make_sequences(100, kind=kind, evidence=place, seed=2)).model.accuracy
 
 
 @pytest.mark.slow

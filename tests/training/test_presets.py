@@ -22,7 +22,7 @@ SMALL = preset("best").changed(units=4, filters=5, frames=8, members=2, steps=6,
 
 
 def made(cases=24, steps=(30, 41)):
-    return make_sequences(cases, steps=steps, channels=3, seed=1)
+    return make_sequences(cases, time=steps, channels=3, seed=1)
 
 
 def numbers(model):
@@ -119,9 +119,9 @@ def test_the_running_pool_is_the_pool_of_the_series_so_far(pool):
 
 def test_the_stream_preset_answers_early():
     settings = preset("stream").changed(units=12, epochs=15, seed=1)
-    run = train(make_sequences(120, steps=60, channels=2, seed=1), settings)
+    run = train(make_sequences(120, time=60, channels=2, seed=1), settings)
     assert isinstance(run.model, Model)
-    judged = make_sequences(60, steps=60, channels=2, seed=2)
+    judged = make_sequences(60, time=60, channels=2, seed=2)
     right = np.array(
         [run.model.stream().run(one).argmax(1) == k for one, k in zip(judged.series, judged.labels, strict=True)]
     )

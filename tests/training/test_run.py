@@ -14,7 +14,7 @@ QUICK = Settings(units=4, batch_size=8, batches=1, epochs=3, steps=0, patience=3
 
 
 def made(cases=30, seed=0):
-    found = make_sequences(cases, steps=(20, 25), channels=3, value_range=(2, 9), seed=seed)
+    found = make_sequences(cases, time=(20, 25), channels=3, low=2, high=9, seed=seed)
     return Sequences(found.series, np.array(["b", "a"])[found.labels], channels=("u", "v", "w"), source="made")
 
 

@@ -56,7 +56,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         reach_: how far back the gradient of the loss reached before training.
 
     >>> from quadgate.data import make_sequences
-    >>> made = make_sequences(40, steps=30, channels=2)
+    >>> made = make_sequences(40, time=30, channels=2)
     >>> classifier = LSTMClassifier(units=8, epochs=20, random_state=0).fit(list(made.series), made.labels)
     >>> classifier.predict_proba(list(made.series[:3])).shape
     (3, 2)
@@ -148,7 +148,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
 
         Args:
             X: see the class.
-            y: `[N]`.
+            y: `[N]`; with `preset="stream"` also N arrays `[T_i]`, a class at every step.
             sample_weight: `[N]`, how much each case counts; a case of weight 0 is left out.
             groups: `[N]`, the subject or machine of each case: it stays on one side of the split that decides when
                 to stop.
@@ -204,6 +204,30 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         found = self._run(X, "probabilities")
         return np.asarray(found / found.sum(axis=1, keepdims=True))
 
+    def predict_steps(self, X: Any) -> list[NDArray[Any]]:
+        """Return the likeliest class `[T_i]` of each series after each of its steps, as it streams.
+
+        Raises:
+            InputError: as `predict`, or the network needs steps that have not come yet; `preset="stream"` does not.
+            NotFittedError: before `fit`.
+        """
+        return [self.classes_[chances.argmax(axis=1)] for chances in self.predict_proba_steps(X)]
+
+    def predict_proba_steps(self, X: Any) -> list[NDArray[np.float32]]:
+        """Return the probabilities `[T_i, K]` of each series after each of its steps; the last are `predict_proba`'s.
+
+        Raises:
+            InputError: as `predict_steps`.
+            NotFittedError: before `fit`.
+        """
+        series = self._accepted(X)
+        stream = self.model_.stream("probabilities")
+        found = []
+        for one in series:
+            stream.reset()
+            found.append(np.array(stream.run(one)))
+        return found
+
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the cases whose class is told rightly.
 
@@ -222,6 +246,12 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
 
     def _learnable(self, y: Any, weights: NDArray[np.float64] | None, further: bool) -> dict[str, Any]:
         """Return the numbers of the classes and the weights, and learn which classes there are."""
+        ends = None
+        if _is_of_steps(y):
+            if not self._settings().every_step:
+                raise InputError("y: found a class for every step, expected one for each case, or preset='stream'")
+            ends = np.cumsum([len(one) for one in y])
+            y = np.concatenate(y)
         y = one_column(y)
         check_classification_targets(y)
         named = getattr(self, "_named_first", None)
@@ -233,9 +263,15 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
                 f"y: found the class {y[strange][0].item()!r}, expected those of the first fit "
                 f"({', '.join(map(repr, self.classes_.tolist()))})"
             )
+        numbers = np.searchsorted(self.classes_, y)
         if self.class_weight is not None:
-            weights = (1.0 if weights is None else weights) * compute_sample_weight(self.class_weight, y)
-        return {"labels": np.searchsorted(self.classes_, y), "weights": weights}
+            of_class = compute_sample_weight(self.class_weight, y)
+            if ends is not None:  # a case weighs what its steps weigh in the mean
+                of_class = np.array([one.mean() for one in np.split(of_class, ends[:-1])])
+            weights = of_class if weights is None else weights * of_class
+        if ends is None:
+            return {"labels": numbers, "weights": weights}
+        return {"step_labels": tuple(np.split(numbers, ends[:-1])), "weights": weights}
 
     def _check_learnable(self, cases: Sequences, some: bool) -> None:
         """A class of which nothing is left cannot be learned, and one class alone is no question."""
@@ -261,6 +297,11 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
 def _plain(names: list[Any]) -> bool:
     """Tell whether class names are whole numbers or text, which every file can hold."""
     return all(isinstance(name, int | str) and not isinstance(name, bool) for name in names)
+
+
+def _is_of_steps(y: Any) -> bool:
+    """Tell whether y is a list with an array for each case."""
+    return isinstance(y, list | tuple) and len(y) > 0 and all(np.ndim(one) == 1 for one in y)
 
 
 def _is_text(labels: NDArray[Any]) -> bool:

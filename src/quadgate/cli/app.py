@@ -9,6 +9,7 @@ import typer
 from quadgate import __version__
 from quadgate.cli.bench import bench
 from quadgate.cli.convert import convert, verify
+from quadgate.cli.demo import demo
 from quadgate.cli.doctor import doctor
 from quadgate.cli.evaluate import evaluate
 from quadgate.cli.explain import explain
@@ -57,3 +58,4 @@ app.command()(export_c)
 app.command()(serve)
 app.command()(bench)
 app.command()(doctor)
+app.command()(demo)

@@ -44,6 +44,7 @@ def train(
     valid_fraction: Annotated[float | None, typer.Option(help="Share of the training part to stop by.")] = None,
     test_fraction: Annotated[float | None, typer.Option(help="Share held out as test where there is none.")] = None,
     seed: Annotated[int | None, typer.Option(help="The only source of chance.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="A folder to write for TensorBoard while it trains.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier of series, and measure it on cases that it never saw."""
@@ -83,7 +84,8 @@ def train(
     training.check_folder(folder, resume)
     try:
         with ShowProgress() as progress:
-            run = training.train(learn, settings, folder, resume, [progress], progress.on_preview)
+            watching = [progress] if tensorboard is None else [progress, training.TensorBoard(tensorboard)]
+            run = training.train(learn, settings, folder, resume, watching, progress.on_preview)
     except training.StoppedError as stop:
         typer.echo(f"{stop}\ngo on with: {_again(folder)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -95,6 +97,8 @@ def train(
     for line in report.training_lines(run):
         typer.echo(line)
     report.print_scores(scores)
+    if settings.every_step:
+        typer.echo(report.samples_line(report.accuracy_by_samples(run.model, judge)))
     typer.echo(f"\nthe run is in {folder}\nnext: quadgate predict {shlex.quote(str(folder))} DATA --output classes.csv")
 
 

@@ -19,7 +19,8 @@ def split(
     By class, each side gets its share of every class: the held-out number is `fraction` of the class,
     rounded so that the total fits, and at least one case of each class is on each side. By group, whole groups
     are held out, chosen by a search so that the held-out share of every class comes as near to `fraction` as the groups
-    allow; every class is on both sides. Cases keep their order. Without labels, cases (or groups) are drawn at random.
+    allow; every class is on both sides. Cases keep their order. Without labels, or with a class at every step, cases
+    (or groups) are drawn at random.
 
     Args:
         sequences: the cases.
@@ -45,7 +46,8 @@ def split(
     if len(sequences) < 2:
         raise InputError(f"{sequences.source}: found 1 case, expected at least two to split")
     rng = np.random.default_rng(seed)
-    labels = np.zeros(len(sequences), np.int64) if sequences.labels is None else sequences.labels
+    unlabelled = sequences.labels is None or sequences.step_labels is not None
+    labels = np.zeros(len(sequences), np.int64) if unlabelled else np.asarray(sequences.labels)
     classes, classes_of = np.unique(labels, return_inverse=True)
     if sequences.groups is not None and by_group is not False:
         groups, groups_of = np.unique(sequences.groups, return_inverse=True)

@@ -38,12 +38,11 @@ class Convolutions(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return the features `[N, F]` of `x [N, T, C]`, whose cases have `lengths [N]` steps."""
         valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-        x = torch.where(valid[:, :, None], x, 0.0)
+        z = torch.where(valid[:, :, None], x, 0.0).transpose(1, 2)
+        whole = bool(valid.all())
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            z = layer(x.transpose(1, 2)).transpose(1, 2)
-            x = z.new_zeros(z.shape)
-            x[valid] = torch.relu(norm(z[valid]))
-        return x.sum(1) / lengths.clamp(min=1)[:, None]
+            z = torch.relu(norm(layer(z))) if whole else _within(layer(z), norm, valid)
+        return z.sum(2) / lengths.clamp(min=1)[:, None]
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:
         """Return each layer's kernel `[k, C, F]` and bias `[F]`, with its normalisation as it is after training."""
@@ -55,6 +54,13 @@ class Convolutions(nn.Module):
             kernel = (weight * factor[:, None, None]).permute(2, 1, 0)
             found.append((kernel.detach(), ((bias - buffers["running_mean"]) * factor + shift).detach()))
         return found
+
+
+def _within(z: Tensor, norm: nn.Module, valid: Tensor) -> Tensor:
+    """Normalise and rectify `z [N, F, T]` where `valid [N, T]`; the rest is zero and counts for nothing."""
+    result = z.new_zeros(len(z), z.shape[2], z.shape[1])
+    result[valid] = torch.relu(norm(z.transpose(1, 2)[valid]))
+    return result.transpose(1, 2)
 
 
 class LSTMFCN(nn.Module):

@@ -11,12 +11,14 @@ from quadgate.report.evaluation import (
 )
 from quadgate.report.metrics import Measures, Scores, check_labels, score, wilson_interval
 from quadgate.report.record import training_lines, write_report
+from quadgate.report.samples import accuracy_by_samples, samples_line
 from quadgate.report.text import print_scores, scores_table
 
 __all__ = [
     "Measures",
     "Predictions",
     "Scores",
+    "accuracy_by_samples",
     "check_channels",
     "check_labels",
     "class_names",
@@ -24,6 +26,7 @@ __all__ = [
     "part_to_judge",
     "predict",
     "print_scores",
+    "samples_line",
     "score",
     "scores_table",
     "training_lines",

@@ -7,6 +7,7 @@ from quadgate.training.preview import Preview
 from quadgate.training.reach import Reach, measure_reach
 from quadgate.training.run import Run, StoppedError, check_folder, hold_out, new_folder, train
 from quadgate.training.settings import PRESETS, Settings, preset
+from quadgate.training.tensorboard import TensorBoard
 
 __all__ = [
     "PRESETS",
@@ -21,6 +22,7 @@ __all__ = [
     "Run",
     "Settings",
     "StoppedError",
+    "TensorBoard",
     "check_folder",
     "fit",
     "hold_out",
