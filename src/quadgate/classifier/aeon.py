@@ -25,9 +25,10 @@ class AeonLSTMClassifier(BaseClassifier):  # type: ignore[misc]
 
     >>> from quadgate.data import make_sequences
     >>> made = make_sequences(20, time=30, channels=2)
-    >>> classifier = AeonLSTMClassifier(LSTMClassifier(units=4, epochs=2, random_state=0))
-    >>> classifier.fit(np.stack(made.series).transpose(0, 2, 1), made.labels).predict_proba(made.series[0].T).shape
-    (1, 2)
+    >>> X = np.stack(made.series).transpose(0, 2, 1)
+    >>> classifier = AeonLSTMClassifier(LSTMClassifier(units=4, epochs=2, random_state=0)).fit(X, made.labels)
+    >>> classifier.predict_proba(X[:3]).shape
+    (3, 2)
     """
 
     _tags: ClassVar = {
