@@ -29,6 +29,9 @@ _FENCE = re.compile(r"(?P<above>[^\n]*)\n```(?P<language>\w*)\n(?P<body>.*?)\n?`
 
 PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").glob("**/*.md")])
 
+# A page in another language has the slow blocks of the page that it translates, which are run there.
+TRANSLATIONS = {page: page.with_name(page.name.replace(".zh.", ".")) for page in PAGES if ".zh." in page.name}
+
 # The commands that no test runs, by page.
 SHOWN_ONLY = {"README.md": 6, "README.zh.md": 6}
 
@@ -167,6 +170,14 @@ def name(page):
     return str(page.relative_to(ROOT))
 
 
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=name)
+def test_a_translation_has_the_slow_blocks_of_its_original(page):
+    def slow(page):
+        return [(block.language, block.body) for block in page_blocks(page) if block.slow]
+
+    assert slow(page) == slow(TRANSLATIONS[page])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_page_says_what_the_commands_print(page, folder):
     for block in page_blocks(page):
@@ -175,7 +186,9 @@ def test_the_page_says_what_the_commands_print(page, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if any(b.slow for b in page_blocks(page))], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in TRANSLATIONS and any(b.slow for b in page_blocks(page))], ids=name
+)
 def test_the_page_says_what_the_slow_commands_print(page, folder):
     for block in page_blocks(page):
         check(block, folder)

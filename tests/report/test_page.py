@@ -44,20 +44,23 @@ def written(folder, parts, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_case_can_be_chosen_and_every_plot_has_its_numbers(tmp_path, width):
+def test_a_case_can_be_chosen_every_plot_has_its_numbers_and_it_looks_as_it_did(tmp_path):
     page, found = written(tmp_path, honest(), draw=5)
-    with opened(page, width, "dark" if width == 390 else "light") as tab:
-        assert tab.locator("section[data-case]:visible h2").all_inner_texts() == ["case 5: asked for"]
-        second = tab.locator("#case option").nth(1).get_attribute("value")
-        tab.locator("#case").focus()  # the keyboard reaches it
-        tab.keyboard.press("ArrowDown")
-        assert tab.locator("#case").input_value() == second
-        assert tab.locator(f'section[data-case="{second}"] svg').count() == 6
-        assert not tab.locator('section[data-case="case-5"]').is_visible()
-        figures, tables = tab.locator("figure"), tab.locator("figure details table")
-        assert figures.count() - tables.count() == len(found.cases)  # all but the neighbours', whose table is beside it
-        assert all(figures.locator("[role=img]").evaluate_all("all => all.map((one) => one.ariaLabel)"))
+    for width, scheme in zip(WIDTHS, ("dark", "light"), strict=True):
+        with opened(page, width, scheme) as tab:
+            assert tab.locator("section[data-case]:visible h2").all_inner_texts() == ["case 5: asked for"]
+            second = tab.locator("#case option").nth(1).get_attribute("value")
+            tab.locator("#case").focus()  # the keyboard reaches it
+            tab.keyboard.press("ArrowDown")
+            assert tab.locator("#case").input_value() == second
+            assert tab.locator(f'section[data-case="{second}"] svg').count() == 6
+            assert not tab.locator('section[data-case="case-5"]').is_visible()
+            figures, tables = tab.locator("figure"), tab.locator("figure details table")
+            # All but the neighbours', whose table is beside it.
+            assert figures.count() - tables.count() == len(found.cases)
+            assert all(figures.locator("[role=img]").evaluate_all("all => all.map((one) => one.ariaLabel)"))
+    with opened(page, 390) as tab:
+        looks_as(tab.locator("#quality figure").first, SEEN)
 
 
 @pytest.mark.slow
@@ -75,10 +78,3 @@ def test_a_leak_and_shuffled_labels_are_called_out_above_all(tmp_path, parts, to
         for text in told:
             warning = tab.locator("#believe .warning", has_text=text)
             assert warning.bounding_box()["y"] < WIDTHS[390]
-
-
-@pytest.mark.slow
-def test_the_confusion_looks_as_it_did(tmp_path):
-    page, _ = written(tmp_path, honest())
-    with opened(page, 390) as tab:
-        looks_as(tab.locator("#quality figure").first, SEEN)
