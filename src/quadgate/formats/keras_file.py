@@ -24,6 +24,7 @@ from quadgate.formats import hdf5
 from quadgate.formats.keras_layers import KerasLayer, build_keras, snake_case
 from quadgate.formats.tensorflow_checkpoint.structure import find_cells
 from quadgate.formats.torch_names import build_named
+from quadgate.formats.unread import find_unread
 from quadgate.layouts import Settings
 from quadgate.model import Found, Model, Variables, build
 from quadgate.model.variables import widen_bfloat16
@@ -97,6 +98,9 @@ def _build_foreign(file: hdf5.Hdf5File, path: Path, settings: Settings) -> Model
     """Read an HDF5 file that others wrote from TensorFlow or PyTorch, as ELMo's."""
     shapes = {name: array.shape for name, array in file.arrays.items()}
     found = find_cells(shapes)
+    unread = find_unread(path, b"", [f"{name}.npy" for name in shapes])
+    if unread is not None and not found:
+        raise unread.refusal(path)
     if not found:
         return build_named(
             Variables({name.replace("/", "."): one for name, one in file.arrays.items()}), path, settings

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from quadgate.errors import FileFormatError, InputError, suggest
+from quadgate.errors import InputError, suggest
 from quadgate.formats import recognition as known
 from quadgate.formats.unread import find_unread
 from quadgate.layouts import Settings
@@ -124,7 +124,7 @@ def recognise(path: Path) -> tuple[Format, Path] | None:
             start = file.read(START)
     unread = find_unread(path, start, known.entries(path, start))
     if unread is not None:
-        raise FileFormatError(f"{path}: found {unread.title}, which is not read yet; needed: {unread.needed}")
+        raise unread.refusal(path)
     for one in FORMATS:
         found = one.recognise(path, start)
         if found is not None:

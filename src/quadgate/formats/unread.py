@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from quadgate.errors import FileFormatError
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -17,7 +19,7 @@ class Unread:
         endings: of its name.
         magic: what it begins with.
         inside: what is among its first bytes.
-        entries: endings of names in the folder or archive, any of them.
+        entries: endings of names in the folder or archive, any of them; of datasets in an HDF5 file, with `.npy`.
     """
 
     title: str
@@ -35,6 +37,10 @@ class Unread:
             and self.inside in start
             and (not self.entries or any(name.endswith(self.entries) for name in entries))
         )
+
+    def refusal(self, path: Path) -> FileFormatError:
+        """Return the error that names the format."""
+        return FileFormatError(f"{path}: found {self.title}, which is not read yet; needed: {self.needed}")
 
 
 UNREAD = (
