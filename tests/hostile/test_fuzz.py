@@ -2,6 +2,7 @@
 
 import random
 import zipfile
+import zlib
 
 import pytest
 
@@ -47,6 +48,19 @@ def test_hdf5_files_that_are_damaged(tmp_path, file):
     target = Target(lambda _: [data], load("a.h5"))
     for one in damaged:
         check(target, one, tmp_path)
+
+
+def test_an_hdf5_file_whose_chunks_expand_without_end(tmp_path):
+    """Half a gigabyte of zeros, all of them written, in half a megabyte."""
+    h5py = pytest.importorskip("h5py", reason="needs quadgate[hdf5]")
+    path, rows = tmp_path / "a.h5", 1 << 12
+    with h5py.File(path, "w") as file:
+        packed = file.create_dataset("lstm/kernel:0", (8 * rows, rows), "f4", chunks=(rows, rows), compression="gzip")
+        chunk = zlib.compress(bytes(4 * rows * rows), 1)
+        for k in range(8):
+            packed.id.write_direct_chunk((k * rows, 0), chunk)
+    assert path.stat().st_size < 3_000_000
+    refused(path, "claims 536870912 bytes in a file of")
 
 
 @pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
