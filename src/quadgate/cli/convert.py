@@ -25,7 +25,8 @@ ForgetBias = Annotated[
     ),
 ]
 Functions = Annotated[
-    str | None, typer.Option("--activations", help="Gate, candidate [and output], such as 'sigmoid tanh', likewise.")
+    str | None,
+    typer.Option("--activations", help="Gate, candidate, maybe output, such as 'sigmoid tanh', likewise."),
 ]
 CellClip = Annotated[str | None, typer.Option(help="Limit of the cell state, or none, likewise.")]
 ProjectionClip = Annotated[str | None, typer.Option(help="Limit of the projected output, or none, likewise.")]
