@@ -114,12 +114,12 @@ def test_groups_stay_on_one_side_of_the_split(monkeypatch):
     split = run.split
     monkeypatch.setattr(run, "split", watched)
     X, y = cases()
-    LSTMClassifier(**QUICK).fit(X, y, groups=np.arange(24) // 4)
+    LSTMClassifier(**QUICK, valid_fraction=0.2).fit(X, y, groups=np.arange(24) // 4)
     ((stay, held),) = seen
     assert held
     assert not stay & held
     with pytest.raises(InputError, match="found 1 group of class"):
-        LSTMClassifier(**QUICK).fit(X, y, groups=y)
+        LSTMClassifier(**QUICK, valid_fraction=0.2).fit(X, y, groups=y)
 
 
 @pytest.mark.parametrize("missing", ["forward", "interpolate"])
@@ -191,7 +191,7 @@ def test_callbacks_see_every_epoch():
     X, y = cases()
     classifier = LSTMClassifier(**QUICK, callbacks=[watch]).fit(X, y)
     assert watch.epochs == classifier.history_
-    assert classifier.n_iter_ == len(watch.epochs) == 12
+    assert classifier.n_iter_ == len(watch.epochs) == 6
 
 
 def test_the_seed_preset_is_the_seed_network():

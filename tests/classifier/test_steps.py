@@ -6,7 +6,7 @@ import pytest
 from quadgate import LSTMClassifier
 from quadgate.errors import InputError
 
-QUICK = {"units": 8, "epochs": 8, "batch_size": 8, "learning_rate": 0.03, "random_state": 0}
+QUICK = {"units": 8, "epochs": 8, "valid_fraction": 0.2, "batch_size": 8, "learning_rate": 0.03, "random_state": 0}
 
 
 def changing(N, seed):

@@ -38,6 +38,7 @@ class Runs:
         np.savez(home / "data.npz", X=padded, y=made.labels, lengths=made.lengths)
         self.home, self.processes, self.patch = home, processes, monkeypatch
         self.settings = ["--units", "4", "--epochs", epochs, "--patience", epochs, "--batch-size", "8", "--seed", "2"]
+        self.settings += ["--valid-fraction", "0.2"]
 
     def start(self, name):
         data, out = self.home / "data.npz", self.home / name

@@ -146,7 +146,16 @@ def test_the_stream_preset_answers_early():
 )
 def test_a_setting_changes_the_training_and_resumes_exactly(tmp_path, change):
     plain = Settings(
-        units=4, epochs=3, batch_size=8, seed=5, refit=False, frames=0, pool="mean", noise=0.0, dropout=0.0
+        least_valid=0,
+        units=4,
+        epochs=3,
+        batch_size=8,
+        seed=5,
+        refit=False,
+        frames=0,
+        pool="mean",
+        noise=0.0,
+        dropout=0.0,
     )
     settings = plain.changed(**change)
     whole = train(made(), settings, tmp_path / "whole")

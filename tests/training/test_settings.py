@@ -34,6 +34,13 @@ def test_a_value_that_makes_no_sense_is_refused(given, text):
     assert str(caught.value) == text
 
 
+def test_a_small_set_has_no_part_to_stop_by_unless_it_is_asked_for():
+    assert preset("default").for_cases(249).valid_fraction == 0
+    assert preset("default").for_cases(250).valid_fraction == 0.2
+    assert preset("default").changed(valid_fraction=0.3).for_cases(20).valid_fraction == 0.3
+    assert preset("seed").for_cases(20).valid_fraction == 0.2
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(InputError, match=r"preset: found 'sed'; did you mean 'seed'\?"):
         preset("sed")

@@ -41,7 +41,7 @@ def demo(
         np.savez(opened, X=np.stack(made.series), y=np.asarray(made.labels))
     typer.echo(
         f"made {file}: {made.describe()}; the class is by how much every second channel runs ahead\n"
-        f"$ quadgate train {file} --epochs {EPOCHS} --seed {seed} --out {run}",
+        f"the same by hand: quadgate train {file} --epochs {EPOCHS} --seed {seed} --out {run}",
         err=as_json,
     )
     train(data=str(file), epochs=EPOCHS, seed=seed, out=run, as_json=as_json)

@@ -85,11 +85,12 @@ def _kept(value: Any) -> Any:
 def training_lines(run: Run) -> list[str]:
     """Return what there is to say of a training that is over."""
     end = run.search
-    lines = [
-        f"trained {run.parameters:,} numbers on {run.fitted_cases:,} cases for {end.epoch} epochs; "
-        f"the loss on {run.validation_cases:,} others was lowest after epoch {end.best_epoch}"
-    ]
-    if run.settings.refit:
+    what = f"trained {run.parameters:,} numbers on {run.fitted_cases:,} cases for {end.epoch} epochs"
+    if not run.validation_cases:
+        lines = [f"{what}, none held out to stop by"]
+    else:
+        lines = [f"{what}; the loss on {run.validation_cases:,} others was lowest after epoch {end.best_epoch}"]
+    if run.settings.refit and run.validation_cases:
         lines.append(f"trained anew on all {run.fitted_cases + run.validation_cases:,} cases for {end.epoch} epochs")
     lines.append(f"training took {run.history.seconds():.1f} s; at its end {run.reach_after.describe()}")
     return lines

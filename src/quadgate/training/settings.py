@@ -52,6 +52,8 @@ class Settings:
         steps: least number of steps that are planned: a small set gets more epochs.
         patience: epochs without a lower validation loss after which training stops.
         valid_fraction: share of the training cases that is held out to stop by; 0 to train on all, all epochs.
+        least_valid: least number of cases that are held out: where the share gives fewer, which would say too little of
+            when to stop, all cases are trained on for all epochs.
         searches: how many validation parts are drawn, each with a fit of its own; more than one is cross-validation.
         refit: whether to train once more on all training cases, for as many epochs as it took to stop (the median of
             the searches).
@@ -96,6 +98,7 @@ class Settings:
     steps: int = 600
     patience: int = 20
     valid_fraction: float = 0.2
+    least_valid: int = 50
     searches: int = 1
     refit: bool = True
     test_fraction: float = 0.25
@@ -116,7 +119,7 @@ class Settings:
             self._expect(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "clip"):
             self._expect(name, getattr(self, name) > 0, "more than 0")
-        for name in ("noise", "scale", "weight_decay", "frames", "filters", "steps", "seed"):
+        for name in ("noise", "scale", "weight_decay", "frames", "filters", "steps", "least_valid", "seed"):
             self._expect(name, getattr(self, name) >= 0, "0 or more")
         for name in ("dropout", "label_smoothing", "warp", "average", "valid_fraction"):
             self._expect(name, 0 <= getattr(self, name) < 1, "0 or more, below 1")
@@ -150,23 +153,29 @@ class Settings:
         return max(1, longest // self.frames) if self.frames else 1
 
     def for_cases(self, cases: int) -> Settings:
-        """Return the settings for a training part of so many cases: `batches` and `steps` are worked out.
+        """Return the settings for a training part of so many cases: what depends on their number is worked out.
 
         >>> few = Settings(batches=10, steps=900).for_cases(40)
-        >>> few.batch_size, few.epochs
-        (4, 90)
+        >>> few.batch_size, few.epochs, few.valid_fraction
+        (4, 90, 0.0)
         """
         batch_size = max(1, min(self.batch_size, max(LEAST_BATCH, cases // self.batches)))
         batches = -(-cases // batch_size)
         return replace(
-            self, batch_size=batch_size, batches=1, epochs=max(self.epochs, -(-self.steps // batches)), steps=0
+            self,
+            batch_size=batch_size,
+            batches=1,
+            epochs=max(self.epochs, -(-self.steps // batches)),
+            steps=0,
+            valid_fraction=self.valid_fraction if self.valid_fraction * cases >= self.least_valid else 0.0,
+            least_valid=0,
         )
 
     def changed(self, **given: Any) -> Settings:
         """Return a copy with other values.
 
-        Who gives `epochs` or `batch_size` means that number: what `steps` and `batches` would make of it for a small
-        set is given up, where it is not given too.
+        Who gives `epochs`, `batch_size` or `valid_fraction` means that number: what `steps`, `batches` and
+        `least_valid` would make of it for a small set is given up, where it is not given too.
 
         Raises:
             InputError: a name that no setting has.
@@ -175,7 +184,7 @@ class Settings:
         for name in given:
             if name not in known:
                 raise InputError(f"{name}: no such setting; {suggest(name, known)}")
-        plain = {"epochs": ("steps", 0), "batch_size": ("batches", 1)}
+        plain = {"epochs": ("steps", 0), "batch_size": ("batches", 1), "valid_fraction": ("least_valid", 0)}
         meant = dict(plain[name] for name in given if name in plain)
         return replace(self, **(meant | given))
 
@@ -209,6 +218,7 @@ PRESETS = {
         weight_decay=0.0,
         batches=1,
         steps=0,
+        least_valid=0,
         refit=False,
     ),
     "best": Settings(
@@ -219,7 +229,8 @@ PRESETS = {
         pool="mean",
         noise=0.0,
         learning_rate=1e-3,
-        steps=1500,
+        batches=4,  # batch normalisation wants more cases at a time than the LSTM
+        steps=800,
         valid_fraction=0.0,
     ),
     "stream": Settings(bidirectional=False, pool="mean", frames=0, every_step=True),
