@@ -147,9 +147,27 @@ def write_weights(path, layers, **attributes):
                 group[name] = array
 
 
+@pytest.mark.parametrize(
+    ("name", "layouts"),
+    [
+        ("gate_by_gate", ["keras1.GRU", "keras1.LSTM"]),
+        ("fused", ["keras1.GRU.gpu", "keras1.LSTM.gpu"]),
+        ("both_ways", ["keras1.GRU", "keras1.GRU", "keras1.LSTM"]),
+    ],
+)
+def test_models_that_keras_1_wrote(name, layouts):
+    """Keras 1.2.2 on Theano, by `golden/keras1/make.py`."""
+    model = quadgate.load(GOLDEN.parents[1] / "keras1" / f"{name}.h5")
+    assert ([cell.layout for layer in model.cells for cell in layer], model.assumptions) == (layouts, ())
+    with np.load(GOLDEN.parents[1] / "keras1" / f"{name}.npz") as told:
+        np.testing.assert_allclose(model.run(told["x"])[0], told["y"], rtol=1e-5, atol=2e-6)
+
+
 ROWS = [
     ("keras1.LSTM", "lstm_1_", "", {}),
     ("keras1.LSTM.gpu", "lstm_1_", "", {}),
+    ("keras1.GRU", "gru_1_", "", {}),
+    ("keras1.GRU.gpu", "gru_1_", "", {}),
     ("keras2.LSTM", "lstm_1/", ":0", {"keras_version": "2.2.4"}),
     ("tf.keras.PeepholeLSTMCell", "rnn/peephole_lstm_cell/", ":0", {"keras_version": "2.2.4-tf"}),
     ("keras.CuDNNLSTM", "cu_dnnlstm/", ":0", {"keras_version": "2.2.4"}),

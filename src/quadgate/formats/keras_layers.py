@@ -22,6 +22,7 @@ from quadgate.model import Dense, Found, Model, build
 Array = NDArray[Any]
 
 KERAS_1 = {"W_i", "W_c", "W_f", "W_o"}
+KERAS_1_GRU = {"W_z", "W_r", "W_h"}
 # What a file that tells its classes may call a cell whose arrays have these names; "" where it tells none.
 CELLS = {
     *("LSTM", "LSTMCell", "CuDNNLSTM", "PeepholeLSTMCell", "GRU", "GRUCell", "CuDNNGRU"),
@@ -192,9 +193,11 @@ def row_of(shapes: Mapping[str, tuple[int, ...]], version: str, reset_after: boo
     """
     if shapes.keys() >= KERAS_1:
         return "keras1.LSTM"
+    if shapes.keys() >= KERAS_1_GRU:
+        return "keras1.GRU"
     fused = shapes.get("U", ())
-    if shapes.keys() == {"W", "U", "b"} and len(fused) == 2 and fused[1] == 4 * fused[0]:
-        return "keras1.LSTM.gpu"
+    if shapes.keys() == {"W", "U", "b"} and len(fused) == 2 and fused[0]:
+        return {4: "keras1.LSTM.gpu", 3: "keras1.GRU.gpu"}.get(fused[1] // fused[0])
     kernel, recurrent = shapes.get("kernel", ()), shapes.get("recurrent_kernel", ())
     if len(kernel) != 2 or len(recurrent) != 2 or not recurrent[0]:
         return None

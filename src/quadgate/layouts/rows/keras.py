@@ -54,6 +54,7 @@ _CUDNN_KERNELS = (
 )
 
 _OLD_LETTERS = {"i": "i", "j": "c", "f": "f", "o": "o"}
+_OLD_GRU_LETTERS = {"z": "z", "r": "r", "n": "h"}
 
 
 ROWS = (
@@ -143,6 +144,40 @@ ROWS = (
             "The class of keras1.LSTM with consume_less='gpu': three arrays, and another order.",
             _HARD_SIGMOIDS,
         ),
+    ),
+    *(
+        Layout(
+            name=name,
+            cell="gru",
+            gates="zrn",
+            tensors=tensors,
+            evidence="R",
+            source=_KERAS_1,
+            state=("h",),
+            scope="{layer name}_",
+            activations=_GATE_1,
+            reset_after=False,
+            notes=(
+                f"With consume_less {how}. The update gate keeps the old state, as in later versions.",
+                _HARD_SIGMOIDS,
+            ),
+        )
+        for name, how, tensors in (
+            (
+                "keras1.GRU",
+                "'cpu' or 'mem' nine arrays, gate by gate",
+                in_turn(
+                    each("W_*", "w_x", "r u", _OLD_GRU_LETTERS),
+                    each("U_*", "w_h", "r u", _OLD_GRU_LETTERS),
+                    each("b_*", "b_x", "u", _OLD_GRU_LETTERS),
+                ),
+            ),
+            (
+                "keras1.GRU.gpu",
+                "'gpu' three arrays",
+                (one("W", "w_x", "r (g u)"), one("U", "w_h", "r (g u)"), one("b", "b_x", "(g u)")),
+            ),
+        )
     ),
     Layout(
         name="keras.CuDNNLSTM",
