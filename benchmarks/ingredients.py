@@ -1,11 +1,12 @@
 """How accurate the presets are, and what each ingredient of the default gives.
 
-    python benchmarks/ingredients.py [archive] [ingredients] [long]     (all three without arguments; one thread each)
+    python benchmarks/ingredients.py [archive] [ingredients] [sets] [long]     (all without arguments; one thread each)
 
 archive: JapaneseVowels in the archive's own parts, five seeds of both presets. The test part is measured once for each
     seed and decides nothing.
 ingredients: two times five-fold cross-validation on the 270 training cases, with one ingredient taken away at a time.
     This, and not the test part, is what the default was chosen by.
+sets: three-fold cross-validation on the training parts of six sets, of what was last decided about the default.
 long: series of 820 steps with a known answer, by where in the series the evidence is.
 
 Results go to `benchmarks/results/ingredients.json`, each part in its own place.
@@ -44,6 +45,12 @@ LESS = {
     "attention in place of the mean": {"pool": "attention"},
     "a head that begins with standard normal weights": {"head": "normal"},
     "label smoothing of 0.1": {"label_smoothing": 0.1},
+}
+SETS = ("GunPoint", "ArrowHead", "OSULeaf", "JapaneseVowels", "BasicMotions", "ItalyPowerDemand")
+DECIDED = {
+    "always a validation part": {"valid_fraction": 0.2},
+    "never one": {"valid_fraction": 0.0},
+    "forward only": {"valid_fraction": 0.2, "bidirectional": False},
 }
 LONG_EPOCHS = {"epochs": 12, "patience": 6}  # 820 steps take their time, and the answer is found in a few epochs
 
@@ -104,6 +111,22 @@ def ingredients() -> dict[str, Any]:
     return found
 
 
+def sets() -> dict[str, Any]:
+    """Cross-validate what the default was last changed by, on the training parts of several sets."""
+    found: dict[str, Any] = {}
+    for name in SETS:
+        cases = read(name).train
+        for variant, change in DECIDED.items():
+            runs = [
+                (len(judge), run_once(learn, judge, preset("default").changed(seed=fold, **change))[1])
+                for fold, (learn, judge) in enumerate(folds(cases, 3, 0))
+            ]
+            accuracy = sum(count * run["accuracy"] for count, run in runs) / len(cases)
+            found.setdefault(name, {})[variant] = round(accuracy, 4)
+            print(f"{name}, {variant}: {accuracy:.4f}")
+    return found
+
+
 def long() -> list[dict[str, Any]]:
     """Train both presets on 820 steps, with the evidence in different places."""
     found = []
@@ -137,7 +160,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-PARTS: dict[str, Callable[[], Any]] = {"archive": archive, "ingredients": ingredients, "long": long}
+PARTS: dict[str, Callable[[], Any]] = {"archive": archive, "ingredients": ingredients, "sets": sets, "long": long}
 
 
 def main(parts: list[str]) -> None:
