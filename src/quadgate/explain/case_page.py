@@ -158,7 +158,8 @@ def _steps(case: Case, place: str, said: dict[str, Any]) -> Figure:
         picture = svg(figure, f"steps-{place}")
     steps = case.contribution.steps
     start, end = loudest_stretch(steps)
-    caption = said["steps"].format(start=start, end=end)
+    stretch = said["stretch" if start < end else "one_step"].format(start=start, end=end)
+    caption = said["steps"].format(stretch=stretch)
     rows = [[t, f"{value:.4f}"] for t, value in enumerate(steps[:_MOST_ROWS])]
     return Figure(picture, caption, caption, Table([said["step"], said["steps_head"]], rows))
 

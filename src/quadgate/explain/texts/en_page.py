@@ -95,7 +95,9 @@ WORDS: dict[str, Any] = {
         "when": "When it was decided (sum over the channels)",
         "gradients": "Integrated gradients: orange speaks for {answer}, purple against it, in log-odds. Channel {top} "
         "counted most.",
-        "steps": "Each step's part of the answer, summed over the channels: {start} to {end} counted most.",
+        "steps": "Each step's part of the answer, summed over the channels: {stretch} counted most.",
+        "stretch": "steps {start} to {end}",
+        "one_step": "step {start}",
         "steps_head": "sum of the gradients",
         "occlusion": "Occlusion: how far the log-odds fall where a stretch of a channel is replaced by its mean. "
         "Channel {top} counted most.",
