@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from quadgate.explain.case import Case
 from quadgate.explain.pages import Figure, Note, Section, Table, drawing, render, svg
-from quadgate.explain.pages.figures import COLOURS, DIVERGING
+from quadgate.explain.pages.figures import COLOURS, DIVERGING, count_along
 from quadgate.explain.texts.pages import words
 
 MOST_DRAWN = 6  # channels of a series
@@ -80,7 +80,7 @@ def draw_series(axes: Any, case: Case, said: dict[str, Any]) -> None:
     for place, channel in enumerate(case.order[:MOST_DRAWN]):
         label = str(case.channels[channel])[:14]
         axes.plot(case.series[:, channel], label=label, color=COLOURS[place], linewidth=1)
-    axes.set_xlabel(said["step"])
+    count_along(axes, said["step"])
     axes.legend(ncols=3, **ABOVE)
 
 
@@ -88,7 +88,7 @@ def draw_map(axes: Any, case: Case, values: NDArray[Any], said: dict[str, Any]) 
     """Draw a contribution `[T, C]` as a map, orange for the answer."""
     largest = float(np.abs(values).max()) or 1.0
     image = axes.imshow(values.T, aspect="auto", cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none")
-    axes.set_xlabel(said["step"])
+    count_along(axes, said["step"])
     if len(case.channels) <= 16:
         axes.set_yticks(range(len(case.channels)), [str(name)[:10] for name in case.channels])
     else:
@@ -102,7 +102,7 @@ def draw_steps(axes: Any, case: Case, said: dict[str, Any]) -> None:
     colours = np.where(steps >= 0, "#B35806", "#542788")  # the ends of the map's colours
     axes.bar(range(len(steps)), steps, width=1.0, color=colours.tolist())
     axes.axhline(0, color="#777777", linewidth=0.6)
-    axes.set_xlabel(said["step"])
+    count_along(axes, said["step"])
 
 
 def draw_gates(axes: Any, case: Case, said: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ def draw_gates(axes: Any, case: Case, said: dict[str, Any]) -> None:
         plot.imshow(values, aspect="auto", interpolation="none", extent=extent, **(gate if name in "ifozr" else signed))
         plot.set_ylabel(name, rotation=0, ha="right")
         plot.set_yticks([])
-    axes[-1].set_xlabel(said["step"])
+    count_along(axes[-1], said["step"])
 
 
 def draw_near(axes: Any, case: Case, said: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ def draw_near(axes: Any, case: Case, said: dict[str, Any]) -> None:
         label = one.name if one.label is None else f"{one.name}: {one.label}"
         assert one.series is not None  # noqa: S101
         axes.plot(one.series[:, channel], color=COLOURS[place + 1], label=label[:28], linewidth=0.8)
-    axes.set_xlabel(said["step"])
+    count_along(axes, said["step"])
     axes.legend(ncols=2, **ABOVE)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from quadgate.explain.case_page import case_blocks, case_lead
 from quadgate.explain.pages import Figure, Note, Raw, Section, Table, drawing, render, svg
-from quadgate.explain.pages.figures import COLOURS
+from quadgate.explain.pages.figures import COLOURS, count_along
 from quadgate.report.findings import Curve, Findings, channel_statistics, quantiles
 from quadgate.report.text import NAMES
 
@@ -160,7 +160,8 @@ def _learning(history: list[Any]) -> Figure:
             )
             best = min(search, key=lambda one: one.valid_loss)
             axes.axvline(best.epoch, color="#777777", linestyle=":")
-        axes.set(xlabel="epoch", ylabel="loss")
+        count_along(axes, "epoch")
+        axes.set_ylabel("loss")
         axes.legend(fontsize=8)
         picture = svg(figure, "curves")
     caption = "Loss by epoch" + (f"; lowest on the validation part after epoch {best.epoch}." if search else ".")

@@ -85,6 +85,12 @@ def drawing(
         yield figure, axes
 
 
+def count_along(axes: Any, what: str) -> None:
+    """Name what is counted along an axis, with marks at whole numbers alone."""
+    axes.set_xlabel(what)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
 def svg(figure: Any, name: str) -> str:
     """Return a figure as SVG to stand inside a page; `name` keeps its ids apart from those of other figures."""
     file = io.StringIO()
