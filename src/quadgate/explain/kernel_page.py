@@ -214,6 +214,7 @@ def _questions(cell: Cell, p: LSTMParameters | GRUParameters, said: dict[str, An
         "rows": C + P,
         "columns": len(gates) * H,
         "C": C,
+        "inputs": said["inputs"][C != 1].format(C),
         "H": H,
         "P": P,
         "G": len(gates),
@@ -347,7 +348,13 @@ def _products_section(products: Products, name: str, said: dict[str, Any]) -> Se
     with drawing(4.2, 2.0) as (figure, axes):
         for k, count in enumerate(cases):
             ratios = [products.ratio(count, way) for way in WAYS]
-            axes.barh(np.arange(4) + 0.38 * k - 0.19, ratios, 0.36, color=COLOURS[k], label=said["cases"].format(count))
+            axes.barh(
+                np.arange(4) + 0.38 * k - 0.19,
+                ratios,
+                0.36,
+                color=COLOURS[k],
+                label=said["cases"][count != 1].format(count),
+            )
         axes.set_yticks(range(4), list(map(str, WAYS)))
         axes.invert_yaxis()
         axes.set_xlabel(said["of_one"])
@@ -355,6 +362,6 @@ def _products_section(products: Products, name: str, said: dict[str, Any]) -> Se
         axes.legend(fontsize=8)
         picture = svg(figure, "products")
     rows = [[way, *(f"{products.microseconds[count][way]:,.1f} µs" for count in cases)] for way in WAYS]
-    table = Table([said["products"], *(said["cases"].format(count) for count in cases)], rows)
+    table = Table([said["products"], *(said["cases"][count != 1].format(count) for count in cases)], rows)
     caption = said["products_caption"].format(name=name, first=products.ratio(cases[0]), last=products.ratio(cases[-1]))
     return Section(said["why_one"], [Figure(picture, caption, caption, table)])

@@ -144,7 +144,8 @@ class Cell:
         """Where the number of its weights comes from, in one line."""
         C, H, P, G = self.inputs, self.units, self.width, len(self.row.normal_gates)
         fed_back = "projected" if self.holds("projection") else "hidden"
-        product = f"({C} inputs + {P} {fed_back}) x ({G} gates x {H} units)"
+        inputs, units = (f"{count} {name}" + "s" * (count != 1) for count, name in ((C, "input"), (H, "unit")))
+        product = f"({inputs} + {P} {fed_back}) x ({G} gates x {units})"
         return f"{product} = {C + P} x {G * H} = {(C + P) * G * H:,}"
 
     def _named(self) -> Iterator[tuple[Tensor, list[str]]]:

@@ -35,7 +35,7 @@ WORDS: dict[str, Any] = {
     "script": "The map needs JavaScript; the tables and figures below do not.",
     "numbers": "the numbers",
     "why_rows": "Why {rows}?",
-    "rows_because": "{C} inputs + {P} hidden = {rows}: x and h are laid together, one row of weights for each number.",
+    "rows_because": "{inputs} + {P} hidden = {rows}: x and h are laid together, one row of weights for each number.",
     "why_columns": "Why {columns}?",
     "columns_because": "{G} gates x {H} units = {columns}: every unit needs {G} numbers at each step.",
     "which_block": "Which block is the {keeps}'s?",
@@ -72,7 +72,8 @@ WORDS: dict[str, Any] = {
     "radius_means": "Of the recurrent block of each gate: above 1, what h says can grow from step to step.",
     "why_one": "Why one product and not eight",
     "products": "products",
-    "cases": "{} case(s)",
+    "cases": ("{} case", "{} cases"),
+    "inputs": ("{} input", "{} inputs"),
     "of_one": "time, as a multiple of one product",
     "products_caption": "One step of {name} on this machine (NumPy, float32): eight products take {first:.1f} times as "
     "long as one for 1 case, {last:.1f} times for 32.",

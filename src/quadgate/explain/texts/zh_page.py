@@ -68,7 +68,8 @@ WORDS: dict[str, Any] = {
     "radius_means": "每个门的循环块的谱半径：大于 1 时，h 可能一步步增大。",
     "why_one": "为什么是一次乘法，而不是八次",
     "products": "乘法次数",
-    "cases": "{} 个样本",
+    "cases": ("{} 个样本",) * 2,
+    "inputs": ("{} 个输入",) * 2,
     "of_one": "时间，是一次乘法的几倍",
     "products_caption": "{name} 的一步，在这台机器上（NumPy，float32）：1 个样本时八次乘法是一次的 {first:.1f} 倍，"
     "32 个样本时 {last:.1f} 倍。",
