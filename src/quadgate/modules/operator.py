@@ -146,7 +146,9 @@ def lstm(
             lengths = torch.as_tensor(lengths)
         tensors = (x, *weights, lengths, c, h)
         keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
-        run = _forward if not keep and unwatched(tensors) else torch.ops.quadgate.lstm
+        run: Callable[..., Any] = torch.ops.quadgate.lstm
+        if unwatched(tensors):
+            run = _Differentiable.apply if keep else _forward
         outputs, c, h, _ = run(*tensors, layout, *cell, reverse, time_major, recompute_every, keep)
     else:
         layer = _Layer._make((x, *weights, None, c, h, layout, *cell, reverse, time_major, recompute_every))
@@ -380,12 +382,29 @@ def _differentiate_forward(ctx: Any, *d_results: Tensor | None) -> tuple[Tensor 
     needed = ctx.needs_input_grad
     if d_outputs is None and d_c_T is None and d_h_T is None:
         return (None,) * len(needed)
-    d_x, *d_weights, d_c, d_h = torch.ops.quadgate.lstm_backward(
+    # Where a graph of this way back is made, for second derivatives, it has to be the operator.
+    plain = not torch.is_grad_enabled() and unwatched((*tensors, d_outputs, d_c_T, d_h_T))
+    backward = _backward if plain else torch.ops.quadgate.lstm_backward
+    d_x, *d_weights, d_c, d_h = backward(
         *tensors, *ctx.options, outputs, kept, d_outputs, d_c_T, d_h_T, needed[0], any(needed[1:_LENGTHS])
     )
     gradients = (d_x, *d_weights, None, d_c, d_h)
     wanted = [gradient if need else None for gradient, need in zip(gradients, needed, strict=False)]
     return *wanted, *(None,) * (len(needed) - len(wanted))
+
+
+class _Differentiable(torch.autograd.Function):
+    """The operator where nobody watches: PyTorch's way to one with a gradient takes 250 microseconds, this one 30."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        results = _forward(*arguments)
+        _keep_forward(ctx, arguments, results)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _differentiate_forward(ctx, *d_results)
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch
