@@ -11,8 +11,10 @@ import pytest
 import quadgate
 from browser import opened
 from quadgate.cli import main
-from quadgate.data import make_sequences
+from quadgate.data import Dataset, Sequences, make_sequences
 from quadgate.explain import TrainingCases, neighbors_of
+from quadgate.report.parts import parts_of_run
+from quadgate.report.suspicion import duplicates
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,26 @@ def test_the_report_is_written_from_the_run_alone_and_all_its_numbers_are_kept(c
         assert "case 4: asked for" in tab.locator("section[data-case]:visible h2").inner_text()
         assert "network 0: 0" not in tab.content()
         assert "A column is a patch of 4 steps, one every 2." in tab.content()
+
+
+@pytest.mark.slow
+def test_other_data_are_judged_as_a_whole_and_beside_what_the_run_learned_from(inside):
+    run, own = Path("run"), quadgate.data.read("data.npz")
+    train, part, told = parts_of_run(run, own)
+    assert (len(train), len(part)) == (30, 10)
+    assert told.startswith("the part that training held out: 10 cases")
+    leaky = Sequences([*make_sequences(38, time=130, channels=3, seed=2).series, *train.series[:2]])
+    learned, judged, told = parts_of_run(run, Dataset(leaky))  # as many cases as the run's own, and not split for it
+    assert len(judged) == 40
+    assert told.endswith("; it learned from 30 others")
+    assert all(map(np.array_equal, learned.series, train.series))
+    assert duplicates(learned, judged) == {38: 0, 39: 1}
+    Path("data.npz").rename("away.npz")
+    try:
+        assert parts_of_run(run, Dataset(leaky.take(range(7))))[0] is None
+        assert len(parts_of_run(run, own)[0]) == 30
+    finally:
+        Path("away.npz").rename("data.npz")
 
 
 @pytest.mark.slow

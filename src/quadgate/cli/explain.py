@@ -117,7 +117,7 @@ def _explain_case(
     texts(lang)  # refuses an unknown language before the work
     progress = announcer()
     model = load(run)
-    train, part, told = parts_of_run(run, data_of_run(run, data))
+    train, part, told = parts_of_run(run, None if data is None else data_of_run(run, data))
     typer.echo(told, err=True)
     check_channels(model, part)
     k = find_case(part, which, "--case")

@@ -36,17 +36,17 @@ def report(
     from quadgate.model import write_atomically
     from quadgate.report.findings import find
     from quadgate.report.page import report_page
-    from quadgate.report.parts import data_of_run, find_case, parts_of_run, trained_of_run
+    from quadgate.report.parts import find_case, parts_of_run, trained_of_run
     from quadgate.report.record import REPORT, add_to_report
     from quadgate.training.history import History
 
     progress = announcer()
     model = load(run)
     given = data is not None or x is not None
-    found = data_of_run(run) if not given else read(
+    others = None if not given else read(
         data, x=x, y=y, test=test, axes=axes, channels=channels, case=case, time=time, label=label, group=group
     )  # fmt: skip
-    train, part, which = parts_of_run(run, found)
+    train, part, which = parts_of_run(run, others)
     typer.echo(which, err=True)
     place = None if draw is None else find_case(part, draw, "--draw")
     if out is None and not run.is_dir():

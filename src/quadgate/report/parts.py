@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from quadgate.data import Dataset, Sequences, read, split
-from quadgate.errors import FileFormatError, InputError
+from quadgate.errors import FileFormatError, InputError, QuadgateError
 from quadgate.explain import TrainingCases
 from quadgate.explain.neighbors import STATES
 from quadgate.model import Ensemble, Model
@@ -37,12 +40,42 @@ def data_of_run(run: Path, source: str | None = None) -> Dataset:
         raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error
 
 
-def parts_of_run(run: Path, data: Dataset) -> tuple[Sequences | None, Sequences, str]:
+def parts_of_run(run: Path, given: Dataset | None = None) -> tuple[Sequences | None, Sequences, str]:
     """Return the training part (None where nothing tells it), the part to judge, and what to say of them.
 
+    Args:
+        run: the run's folder, or a file.
+        given: data in place of the run's own. They are judged as a whole; what the run learned from is still its own.
+
     Raises:
+        InputError: nothing is given, and what the run was trained on is not known or not there any more.
         FileFormatError: the run's report.json is damaged.
     """
+    try:
+        own = data_of_run(run)
+    except QuadgateError:
+        if given is None:
+            raise
+        return _parts(run, given)
+    if given is None or _same(own, given):
+        return _parts(run, own)
+    if given.test is not None:
+        return given.train, given.test, f"the test part: {given.test.describe()}"
+    train, _, _ = _parts(run, own)
+    known = "which of its own data it learned from is not known" if train is None else f"it learned from {len(train):,}"
+    return train, given.train, f"all cases: {given.train.describe()}; {known}{'' if train is None else ' others'}"
+
+
+def _same(own: Dataset, given: Dataset) -> bool:
+    def same(one: Sequences | None, other: Sequences | None) -> bool:
+        if one is None or other is None:
+            return one is other
+        return len(one) == len(other) and all(map(partial(np.array_equal, equal_nan=True), one.series, other.series))
+
+    return same(own.train, given.train) and same(own.test, given.test)
+
+
+def _parts(run: Path, data: Dataset) -> tuple[Sequences | None, Sequences, str]:
     if data.test is not None:
         return data.train, data.test, f"the test part: {data.test.describe()}"
     file = run / REPORT

@@ -35,7 +35,7 @@ WORDS: dict[str, Any] = {
     "script": "热图需要 JavaScript；下面的表和图不需要。",
     "numbers": "数值",
     "why_rows": "为什么是 {rows}？",
-    "rows_because": "{C} 个输入 + {P} 个隐藏值 = {rows}：x 和 h 拼在一起，每个数对应一行权重。",
+    "rows_because": "{inputs} + {P} 个隐藏值 = {rows}：x 和 h 拼在一起，每个数对应一行权重。",
     "why_columns": "为什么是 {columns}？",
     "columns_because": "{G} 个门 x {H} 个单元 = {columns}：每个单元每一步需要 {G} 个数。",
     "which_block": "哪一块是{keeps}的？",
