@@ -341,3 +341,43 @@ def test_cell(batched, with_state, bias):
             theirs.bias_ih[H : 2 * H] += 1.5
         for one, other in zip(opened(x, hx), theirs(x, hx), strict=True):
             torch.testing.assert_close(one, other)
+
+
+@given(
+    peepholes=st.booleans(),
+    layer_norm=st.booleans(),
+    zoneout=st.sampled_from([0.0, (0.3, 0.1)]),
+    cell_clip=st.sampled_from([None, 0.2]),
+    forget_bias=st.sampled_from([0.0, 1.0]),
+    bias=st.booleans(),
+)
+@settings(max_examples=15, deadline=None)
+def test_steps_of_a_cell_are_those_of_the_layer_with_its_options(bias, **options):
+    torch.manual_seed(3)
+    layer = LSTM(C, H, bias=bias, dtype=torch.float64, **options).eval()
+    cell = LSTMCell(C, H, bias=bias, dtype=torch.float64, **options).eval()
+    with torch.no_grad():
+        for one in layer.parameters():
+            one.normal_()
+    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
+    x = torch.randn(5, 3, C, dtype=torch.float64)
+    state = torch.randn(2, 3, H, dtype=torch.float64)
+    outputs, _ = layer(x, (state[:1], state[1:]))
+    h, c = state
+    for step, output in zip(x, outputs, strict=True):
+        h, c = cell(step, (h, c))
+        torch.testing.assert_close(h, output, rtol=1e-9, atol=1e-9)
+    single = cell(x[0, 1], (state[0, 1], state[1, 1]))
+    torch.testing.assert_close(single[0], outputs[0, 1], rtol=1e-9, atol=1e-9)
+    grads = torch.autograd.grad(h.sum(), list(cell.parameters()))
+    expected = torch.autograd.grad(outputs[-1].sum(), list(layer.parameters()))
+    for one, other in zip(grads, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+
+
+def test_a_cell_says_its_options_and_refuses_a_share_of_one():
+    assert (
+        repr(LSTMCell(C, H, peepholes=True, zoneout=0.5)) == f"LSTMCell({C}, {H}, peepholes=True, zoneout=(0.5, 0.5))"
+    )
+    with pytest.raises(InputError, match=r"zoneout: found 1.0, expected a share"):
+        LSTMCell(C, H, zoneout=1.0)

@@ -99,23 +99,12 @@ class LSTM(nn.RNNBase):
         self.forget_bias, self.activations = forget_bias, activations or Activations()
         self.peepholes, self.layer_norm = peepholes, layer_norm
         self.cell_clip, self.projection_clip = cell_clip, projection_clip
-        self.zoneout = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
-        self.recurrent_dropout = recurrent_dropout
+        self.zoneout, self.recurrent_dropout = _shares(zoneout), recurrent_dropout
+        _check_share("recurrent_dropout", recurrent_dropout)
         for place in ("gate", "cell", "output"):
             check_activation(getattr(self.activations, place), f"activations.{place}")
-        for name, share in (("zoneout", max(self.zoneout)), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= share < 1:
-                raise InputError(f"{name}: found {share}, expected a share from 0 up to, not including, 1")
-        H, like = self.hidden_size, next(self.parameters()).detach()
         for suffix in self._suffixes():
-            if peepholes:
-                self._add(f"weight_ch{suffix}", like.new_empty(3, H).uniform_(-(H**-0.5), H**-0.5))
-            if layer_norm:
-                self._add(f"weight_ln{suffix}", like.new_ones(5, H))
-                self._add(f"bias_ln{suffix}", like.new_zeros(5, H))
-
-    def _add(self, name: str, value: Tensor) -> None:
-        self.register_parameter(name, nn.Parameter(value))
+            _add_options(self, suffix)
 
     def _suffixes(self) -> list[str]:
         directions = ("", "_reverse") if self.bidirectional else ("",)
@@ -232,8 +221,14 @@ class LSTMCell(nn.LSTMCell):
         *args: as `torch.nn.LSTMCell`.
         forget_bias: added to f.
         activations: the functions of the cell.
+        peepholes: as in `LSTM`, by `weight_ch [3, H]`.
         cell_clip: limit of the cell state.
+        layer_norm: as in `LSTM`, with `weight_ln` and `bias_ln`, both `[5, H]`.
+        zoneout: as in `LSTM`.
         **kwargs: as `torch.nn.LSTMCell`.
+
+    Raises:
+        InputError: an option outside its range.
 
     >>> h, c = LSTMCell(12, 64, forget_bias=1.0)(torch.zeros(4, 12))
     >>> tuple(h.shape), tuple(c.shape)
@@ -242,7 +237,13 @@ class LSTMCell(nn.LSTMCell):
 
     forget_bias = 0.0
     activations = Activations()
+    peepholes = False
     cell_clip: float | None = None
+    layer_norm = False
+    zoneout: tuple[float, float] = (0.0, 0.0)
+    weight_ch: Tensor
+    weight_ln: Tensor
+    bias_ln: Tensor
     _plain = True
 
     def __init__(
@@ -250,14 +251,19 @@ class LSTMCell(nn.LSTMCell):
         *args: Any,
         forget_bias: float = 0.0,
         activations: Activations | None = None,
+        peepholes: bool = False,
         cell_clip: float | None = None,
+        layer_norm: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.forget_bias, self.activations, self.cell_clip = forget_bias, activations or Activations(), cell_clip
+        self.peepholes, self.layer_norm, self.zoneout = peepholes, layer_norm, _shares(zoneout)
         for place in ("gate", "cell", "output"):
             check_activation(getattr(self.activations, place), f"activations.{place}")
-        self._plain = not forget_bias and self.activations == Activations() and cell_clip is None
+        _add_options(self, "")
+        self._plain = all(getattr(self, name) == getattr(LSTMCell, name) for name in _CELL_OPTIONS)
 
     def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (PyTorch's name)
         """Take `input [N, C]` or `[C]` and `(h, c)` to the next `(h, c)`, as `torch.nn.LSTMCell` does."""
@@ -265,18 +271,29 @@ class LSTMCell(nn.LSTMCell):
             return super().forward(input, hx)
         batched = input.dim() == 2
         x = input if batched else input[None]
-        h, c = hx or (x.new_zeros(len(x), self.hidden_size),) * 2
-        h, c = (h, c) if batched or hx is None else (h[None], c[None])
-        weights = normal("torch.nn.LSTM", Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh))
-        z = x @ weights.w_x + h @ weights.w_h
-        if weights.b_x is not None and weights.b_h is not None:
-            z = z + weights.b_x + weights.b_h
-        h, c = gates(z, c, Cell(self.forget_bias, *_names(self.activations), cell_clip=self.cell_clip))
+        h_before, c_before = hx or (x.new_zeros(len(x), self.hidden_size),) * 2
+        if not batched and hx is not None:
+            h_before, c_before = h_before[None], c_before[None]
+        peepholes = self.weight_ch if self.peepholes else None
+        matrices = normal(
+            "torch.nn.LSTM",
+            Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, peepholes=peepholes),
+        )
+        z = x @ matrices.w_x + h_before @ matrices.w_h
+        if matrices.b_x is not None and matrices.b_h is not None:
+            z = z + matrices.b_x + matrices.b_h
+        norm = Normalised(self.weight_ln, self.bias_ln) if self.layer_norm else None
+        cell = Cell(self.forget_bias, *_names(self.activations), cell_clip=self.cell_clip)
+        h, c = gates(z, c_before, cell, matrices.peepholes, norm)
+        c, h = (
+            _zoned(new, old, share, self.training)
+            for new, old, share in zip((c, h), (c_before, h_before), self.zoneout, strict=True)
+        )
         return (h, c) if batched else (h[0], c[0])
 
     def extra_repr(self) -> str:
         """Say the sizes as PyTorch does, then the options that are not its own."""
-        return super().extra_repr() + described_options(self, ("forget_bias", "activations", "cell_clip"))
+        return super().extra_repr() + described_options(self, _CELL_OPTIONS)
 
 
 _OPTIONS = (
@@ -289,6 +306,33 @@ _OPTIONS = (
     "zoneout",
     "recurrent_dropout",
 )
+
+
+_CELL_OPTIONS = ("forget_bias", "activations", "peepholes", "cell_clip", "layer_norm", "zoneout")
+
+
+def _shares(zoneout: float | tuple[float, float]) -> tuple[float, float]:
+    """Return the shares of c and of h."""
+    shares = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
+    _check_share("zoneout", max(shares, key=lambda share: abs(share - 0.5)))
+    return shares
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 <= share < 1:
+        raise InputError(f"{name}: found {share}, expected a share from 0 up to, not including, 1")
+
+
+def _add_options(module: LSTM | LSTMCell, suffix: str) -> None:
+    """Add the parameters that PyTorch's classes lack."""
+    H, like = module.hidden_size, next(module.parameters()).detach()
+    values = {}
+    if module.peepholes:
+        values["weight_ch"] = like.new_empty(3, H).uniform_(-(H**-0.5), H**-0.5)
+    if module.layer_norm:
+        values |= {"weight_ln": like.new_ones(5, H), "bias_ln": like.new_zeros(5, H)}
+    for name, value in values.items():
+        module.register_parameter(f"{name}{suffix}", nn.Parameter(value))
 
 
 def _names(activations: Activations) -> tuple[str, str, str]:
