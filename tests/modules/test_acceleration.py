@@ -1,7 +1,10 @@
 """`accelerate` on the architectures that people have: outputs, gradients and ten optimiser steps as without it."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -292,3 +295,41 @@ def test_under_autocast():
             assert expected.dtype == torch.bfloat16
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected.float(), rtol=0, atol=3e-2)
+
+
+TRAIN_IN_TWO = """
+import sys, torch, quadgate
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+rank, folder = int(sys.argv[1]), sys.argv[2]
+torch.manual_seed(0)
+layer = torch.nn.LSTM(3, 5, num_layers=2)
+x, d = torch.randn(7, 4, 3), torch.randn(7, 4, 5)
+quadgate.accelerate(layer)
+model, half = layer, slice(None)
+if rank >= 0:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    model, half = DistributedDataParallel(layer), slice(2 * rank, 2 * rank + 2)
+optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+for _ in range(3):
+    optimizer.zero_grad()
+    (model(x[:, half])[0] * d[:, half]).sum(dim=(0, 2)).mean().backward()
+    optimizer.step()
+torch.save(layer.state_dict(), f"{folder}/{rank}.pt")
+if rank >= 0:
+    distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_an_accelerated_model_as_one_does(tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    runs = [
+        subprocess.Popen([sys.executable, "-c", TRAIN_IN_TWO, str(rank), str(tmp_path)], env=environment)
+        for rank in (-1, 0, 1)
+    ]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0, 0]
+    alone, *both = (torch.load(tmp_path / f"{rank}.pt") for rank in (-1, 0, 1))
+    for trained in both:
+        for name, value in alone.items():
+            torch.testing.assert_close(trained[name], value, rtol=1e-5, atol=1e-6)
