@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 def bench(
     cases: Annotated[
         list[str] | None,
-        typer.Option(help="quick, infer, train, all, or a case as in 'train H=64 N=32'; may be repeated. [quick]"),
+        typer.Option(
+            help="quick, infer, train, all, or a case as in 'train H=64 N=32'; may be repeated; quick without it."
+        ),
     ] = None,
     against: Annotated[
-        list[str] | None, typer.Option(help="A peer to take part; may be repeated. [all that are installed]")
+        list[str] | None, typer.Option(help="A peer to take part; may be repeated; all that are installed without it.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="Time for each case and contestant.")] = 1.0,
     stream: Annotated[bool, typer.Option("--stream", help="Measure single steps of a stream instead.")] = False,
