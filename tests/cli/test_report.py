@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,9 @@ def test_other_data_are_judged_as_a_whole_and_beside_what_the_run_learned_from(i
     leaky = Sequences([*make_sequences(38, time=130, channels=3, seed=2).series, *train.series[:2]])
     learned, judged, told = parts_of_run(run, Dataset(leaky))  # as many cases as the run's own, and not split for it
     assert len(judged) == 40
-    assert told.endswith("; it learned from 30 others")
+    assert told.endswith("; it learned from its own data, 30 of them")
+    renamed = replace(own.train, labels=own.train.labels[::-1])
+    assert parts_of_run(run, Dataset(renamed))[1].labels.tolist() == renamed.labels.tolist()  # judged by what was given
     assert all(map(np.array_equal, learned.series, train.series))
     assert duplicates(learned, judged) == {38: 0, 39: 1}
     Path("data.npz").rename("away.npz")

@@ -379,5 +379,24 @@ def test_a_cell_says_its_options_and_refuses_a_share_of_one():
     assert (
         repr(LSTMCell(C, H, peepholes=True, zoneout=0.5)) == f"LSTMCell({C}, {H}, peepholes=True, zoneout=(0.5, 0.5))"
     )
-    with pytest.raises(InputError, match=r"zoneout: found 1.0, expected a share"):
-        LSTMCell(C, H, zoneout=1.0)
+    for made in (LSTM, LSTMCell):
+        for zoneout in (1.0, (0.0, 1.0), (1.0, 0.0), (0.1, float("nan")), -0.1):
+            with pytest.raises(InputError, match=r"zoneout: found \S+, expected a share"):
+                made(C, H, zoneout=zoneout)
+        with pytest.raises(InputError, match="zoneout: found 3 shares, expected one, or two"):
+            made(C, H, zoneout=(0.1, 0.1, 0.1))
+
+
+@pytest.mark.parametrize("made", [LSTM, LSTMCell])
+def test_a_reset_starts_normalisation_as_none(made):
+    layer = made(C, H, layer_norm=True)
+    layer.reset_parameters()
+    norms = {name: value for name, value in layer.named_parameters() if "_ln" in name}
+    assert [bool((value == name.startswith("weight")).all()) for name, value in norms.items()] == [True, True]
+
+
+def test_an_option_that_is_set_later_counts():
+    cell, x = LSTMCell(C, H), torch.randn(2, C)
+    before = cell(x)[1]
+    cell.forget_bias, cell.cell_clip = 1.0, 0.01
+    assert cell(x)[1].abs().max() <= 0.01 < before.abs().max()

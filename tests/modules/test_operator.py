@@ -157,6 +157,19 @@ def test_func_grad_and_vmap():
         torch.testing.assert_close(per_case[case], expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch takes the gradients one by one
+def test_a_batch_of_gradients():
+    x, kernel, bias, c, h = numbers()
+    outputs = flat(x, kernel, bias, c, h)[0]
+    directions = torch.randn((3, *outputs.shape), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    together = torch.autograd.grad(outputs, kernel, directions, is_grads_batched=True, retain_graph=True)[0]
+    for one, direction in zip(together, directions, strict=True):
+        expected = torch.autograd.grad(outputs, kernel, direction, retain_graph=True)[0]
+        torch.testing.assert_close(one, expected, rtol=1e-12, atol=1e-12)
+    mapped = torch.func.vmap(lambda d: torch.autograd.grad(outputs, kernel, d, retain_graph=True)[0])(directions)
+    torch.testing.assert_close(mapped, together)
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's own formulas are made with it
 def test_forward_derivatives_are_those_of_the_way_back():
     x, kernel, bias, c, h = numbers(requires_grad=False)

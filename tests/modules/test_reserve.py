@@ -48,6 +48,28 @@ def test_never_more_is_held_than_was_in_use_at_once(blocks):
         del held
 
 
+def test_memory_that_is_not_to_be_had_is_asked_for_once_more_without_the_free_blocks(blocks, monkeypatch):
+    del_me = floats(4)
+    del del_me
+    with pytest.raises(MemoryError, match="not enough memory: a training step keeps"):
+        reserve(1 << 46, torch.zeros(1))
+    assert (blocks.free, blocks.most) == ([], 4 * MEGABYTE)
+    held = [floats(size) for size in (2, 3)]
+    del held
+    floats(6)
+    assert sum(map(len, blocks.free)) + sum(blocks.used.values()) <= blocks.most
+
+
+def test_a_system_without_the_advice_keeps_its_blocks(blocks):
+    class Locked(bytearray):
+        def madvise(self, _):
+            raise OSError(22, "Invalid argument")
+
+    block = Locked(8)
+    blocks.give_back(block)
+    assert blocks.free == [block]
+
+
 def test_small_and_empty_reserves_are_plain_tensors(blocks):
     assert floats(0.1).numel() == int(0.1 * MEGABYTE / 4)
     assert reserve(0, torch.zeros(1)).numel() == 0

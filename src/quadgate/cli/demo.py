@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, cast
 
 import typer
@@ -41,7 +42,7 @@ def demo(
         np.savez(opened, X=np.stack(made.series), y=np.asarray(made.labels))
     typer.echo(
         f"made {file}: {made.describe()}; the class is by how much every second channel runs ahead\n"
-        f"the same by hand: quadgate train {file} --epochs {EPOCHS} --seed {seed} --out {run}",
+        f"the same by hand: quadgate train {quote(str(file))} --epochs {EPOCHS} --seed {seed} --out {quote(str(run))}",
         err=as_json,
     )
     train(data=str(file), epochs=EPOCHS, seed=seed, out=run, as_json=as_json)

@@ -106,6 +106,11 @@ class LSTM(nn.RNNBase):
         for suffix in self._suffixes():
             _add_options(self, suffix)
 
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `torch.nn.LSTM` does; a normalisation starts as none."""
+        super().reset_parameters()
+        _reset_norms(self)
+
     def _suffixes(self) -> list[str]:
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return [f"_l{layer}{direction}" for layer in range(self.num_layers) for direction in directions]
@@ -244,7 +249,6 @@ class LSTMCell(nn.LSTMCell):
     weight_ch: Tensor
     weight_ln: Tensor
     bias_ln: Tensor
-    _plain = True
 
     def __init__(
         self,
@@ -263,7 +267,15 @@ class LSTMCell(nn.LSTMCell):
         for place in ("gate", "cell", "output"):
             check_activation(getattr(self.activations, place), f"activations.{place}")
         _add_options(self, "")
-        self._plain = all(getattr(self, name) == getattr(LSTMCell, name) for name in _CELL_OPTIONS)
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `torch.nn.LSTMCell` does; a normalisation starts as none."""
+        super().reset_parameters()
+        _reset_norms(self)
+
+    @property
+    def _plain(self) -> bool:
+        return all(getattr(self, name) == getattr(LSTMCell, name) for name in _CELL_OPTIONS)
 
     def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (PyTorch's name)
         """Take `input [N, C]` or `[C]` and `(h, c)` to the next `(h, c)`, as `torch.nn.LSTMCell` does."""
@@ -313,9 +325,13 @@ _CELL_OPTIONS = ("forget_bias", "activations", "peepholes", "cell_clip", "layer_
 
 def _shares(zoneout: float | tuple[float, float]) -> tuple[float, float]:
     """Return the shares of c and of h."""
-    shares = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
-    _check_share("zoneout", max(shares, key=lambda share: abs(share - 0.5)))
-    return shares
+    if isinstance(zoneout, int | float):
+        zoneout = (zoneout, zoneout)
+    if len(zoneout) != 2:
+        raise InputError(f"zoneout: found {len(zoneout)} shares, expected one, or two, of c and of h")
+    for share in zoneout:
+        _check_share("zoneout", share)
+    return zoneout[0], zoneout[1]
 
 
 def _check_share(name: str, share: float) -> None:
@@ -333,6 +349,12 @@ def _add_options(module: LSTM | LSTMCell, suffix: str) -> None:
         values |= {"weight_ln": like.new_ones(5, H), "bias_ln": like.new_zeros(5, H)}
     for name, value in values.items():
         module.register_parameter(f"{name}{suffix}", nn.Parameter(value))
+
+
+def _reset_norms(module: nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        if name.startswith(("weight_ln", "bias_ln")):
+            nn.init.constant_(parameter, float(name.startswith("weight")))
 
 
 def _names(activations: Activations) -> tuple[str, str, str]:

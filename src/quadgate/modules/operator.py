@@ -238,7 +238,7 @@ class _Layer(NamedTuple):
         """Refuse, by name, what does not fit the weights."""
         found = self.placement
         for name, tensor in self.weights._asdict().items():
-            if tensor is not None and tensor.dtype != self.kernel.dtype:
+            if tensor is not None and (tensor.dtype, tensor.device) != (self.kernel.dtype, self.kernel.device):
                 check_tensor(name, tensor, tuple(tensor.shape), self.kernel)
         axes = ["steps", "cases"] if self.time_major else ["cases", "steps"]
         check_tensor("x", self.x, [*axes, found.inputs], self.kernel)

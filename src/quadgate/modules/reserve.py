@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -39,20 +40,37 @@ class _Blocks:
 
     def take(self, size: int) -> mmap.mmap:
         used = sum(list(self.used.values()))
-        self.most = max(self.most, used + size)
+        most = max(self.most, used + size)
         for block in list(self.free):
             if size <= len(block) <= size + size // 4 and self._withdrawn(block):
                 break
         else:
-            self._leave(self.most - used - size)
-            block = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._leave(most - used - size)
+            block = self._new(size)
+        self.most = max(self.most, most)
         self.used[id(block)] = len(block)
         return block
 
     def give_back(self, block: mmap.mmap) -> None:
         self.used.pop(id(block), None)
-        block.madvise(mmap.MADV_FREE)
+        with suppress(OSError):  # of memory that is locked, or where the system has no such advice
+            block.madvise(mmap.MADV_FREE)
         self.free.append(block)
+
+    def _new(self, size: int) -> mmap.mmap:
+        """Ask the system for a block; where it has none, part with the free ones first.
+
+        Raises:
+            MemoryError: it has none even then.
+        """
+        for last in (False, True):
+            try:
+                return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            except OSError as error:
+                if last:
+                    raise MemoryError(f"not enough memory: a training step keeps {size:,} bytes") from error
+                self.free.clear()
+        raise AssertionError
 
     def _leave(self, size: int) -> None:
         """Part with free blocks until those that stay have `size` bytes at most."""

@@ -240,6 +240,8 @@ def check_tensor(name: str, tensor: Tensor, axes: Sequence[str | int], like: Ten
         raise InputError(f"{name}: found shape {tuple(tensor.shape)}, expected ({expected})")
     if tensor.dtype != like.dtype:
         raise InputError(f"{name}: found {tensor.dtype}, expected {like.dtype}; convert it with .to({like.dtype})")
+    if tensor.device != like.device:
+        raise InputError(f"{name}: found on {tensor.device}, expected on {like.device}, where the kernel is")
 
 
 def check_activation(name: str, what: str = "activation") -> None:

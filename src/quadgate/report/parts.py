@@ -59,18 +59,25 @@ def parts_of_run(run: Path, given: Dataset | None = None) -> tuple[Sequences | N
         return _parts(run, given)
     if given is None or _same(own, given):
         return _parts(run, own)
-    if given.test is not None:
-        return given.train, given.test, f"the test part: {given.test.describe()}"
     train, _, _ = _parts(run, own)
-    known = "which of its own data it learned from is not known" if train is None else f"it learned from {len(train):,}"
-    return train, given.train, f"all cases: {given.train.describe()}; {known}{'' if train is None else ' others'}"
+    known = "which of them is not known" if train is None else f"{len(train):,} of them"
+    learned = f"; it learned from its own data, {known}"
+    if given.test is not None:
+        return train, given.test, f"the test part: {given.test.describe()}{learned}"
+    return train, given.train, f"all cases: {given.train.describe()}{learned}"
+
+
+def _truth(part: Sequences) -> Any:
+    return part.values if part.labels is None else part.labels
 
 
 def _same(own: Dataset, given: Dataset) -> bool:
     def same(one: Sequences | None, other: Sequences | None) -> bool:
         if one is None or other is None:
             return one is other
-        return len(one) == len(other) and all(map(partial(np.array_equal, equal_nan=True), one.series, other.series))
+        if len(one) != len(other) or not np.array_equal(_truth(one), _truth(other)):
+            return False
+        return all(map(partial(np.array_equal, equal_nan=True), one.series, other.series))
 
     return same(own.train, given.train) and same(own.test, given.test)
 

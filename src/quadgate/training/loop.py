@@ -235,7 +235,8 @@ def train_step(
 
 def _answered(error: BaseException, cases: int, steps: int, settings: Settings) -> BaseException:
     """Turn a lack of memory into what to do about it; every other error stays what it is."""
-    lacking = isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    says = ("not enough memory", "can't allocate memory")  # PyTorch's allocator, by system
+    lacking = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in says)
     if not lacking:
         return error
     smaller = max(1, cases // 2)
