@@ -149,6 +149,7 @@ def test_a_setting_changes_the_training_and_resumes_exactly(tmp_path, change):
         least_valid=0,
         units=4,
         epochs=3,
+        steps=12,
         batch_size=8,
         seed=5,
         refit=False,
