@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import library
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.profiler import profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import quadgate
@@ -197,6 +198,10 @@ def test_whoever_watches_the_operators_sees_this_one():
 
     def outputs(x):
         return quadgate.lstm(x, kernel, bias)[0]
+
+    with profile() as seen_by_profiler:
+        quadgate.lstm(x, kernel, bias)
+    assert "quadgate::lstm" in {event.key for event in seen_by_profiler.key_averages()}
 
     other = torch.randn_like(x)
     with pytest.warns(DeprecationWarning, match="jit"):

@@ -38,14 +38,15 @@ def unwatched(tensors: Iterable[Tensor | None]) -> bool:
     """Tell whether an operator without a gradient can be called as the plain function that it is.
 
     PyTorch's way to an operator takes 50 microseconds, as long as 50 steps of one case. It has to be gone where
-    somebody looks on: the compiler, an export or a trace, a mode, a transform, a subclass of `Tensor`. A batch of
-    gradients on its way back is such a transform, and its tensors do not show it by their class.
+    somebody looks on: the compiler, an export or a trace, a mode, a profiler, a transform, a subclass of `Tensor`. A
+    batch of gradients on its way back is such a transform, and its tensors do not show it by their class.
     """
     return (
         not torch.compiler.is_compiling()
         and torch._C._get_tracing_state() is None
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._len_torch_function_stack() == 0
+        and not torch._C._autograd._profiler_enabled()
         and not torch._C._are_functorch_transforms_active()
         and all(one is None or (type(one) in _PLAIN and not _is_batched(one)) for one in tensors)
     )
