@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from quadgate import LSTMClassifier
+from quadgate import LSTMClassifier, LSTMRegressor
 from quadgate.data import make_sequences
 from quadgate.errors import InputError
 
@@ -56,6 +56,28 @@ def test_labels_by_id_and_labels_in_order():
     np.testing.assert_array_equal(LSTMClassifier(**QUICK).fit(table(), by_id).predict_proba(table()), expected)
     in_order = pd.Series(Y)
     np.testing.assert_array_equal(LSTMClassifier(**QUICK).fit(table(), in_order).predict_proba(table()), expected)
+
+
+def test_score_matches_labels_by_id_as_fit_does(fitted):
+    by_id = pd.Series(Y, index=IDS).sample(frac=1, random_state=2)
+    assert fitted.score(table(), by_id) == fitted.score(table(), Y)
+    with pytest.raises(ValueError, match="inconsistent"):
+        fitted.score(table(), Y[:1])
+    amounts = pd.Series(np.arange(12.0), index=IDS)
+    regressor = LSTMRegressor(**QUICK).fit(table(), amounts)
+    assert regressor.score(table(), amounts.sample(frac=1, random_state=2)) == regressor.score(table(), amounts)
+
+
+def test_labels_of_which_some_are_by_id_are_refused():
+    by_id = pd.Series(Y, index=["run x", *IDS[1:]])
+    with pytest.raises(InputError, match=rf"y: found no label of case '{IDS[0]}'; index it by the ids of the cases"):
+        LSTMClassifier(**QUICK).fit(table(), by_id)
+
+
+def test_a_column_without_a_name_is_row_numbers_in_fit_and_predict(fitted):
+    numbered = table()
+    numbered.insert(0, "", range(len(numbered)))
+    np.testing.assert_array_equal(fitted.predict(numbered), fitted.predict(table()))
 
 
 def test_missing_values_of_a_table_are_those_of_a_list():

@@ -60,7 +60,7 @@ def test_an_hdf5_file_whose_chunks_expand_without_end(tmp_path):
         for k in range(8):
             packed.id.write_direct_chunk((k * rows, 0), chunk)
     assert path.stat().st_size < 3_000_000
-    refused(path, "claims 536870912 bytes in a file of")
+    refused(path, "claim 536870912 bytes in a file of")
 
 
 @pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])

@@ -37,4 +37,4 @@ def test_without_a_validation_part_its_numbers_are_left_out(tmp_path):
 def test_where_tensorboard_is_missing_its_pip_line_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'quadgate\[tensorboard\]'$"):
-        TensorBoard(tmp_path).on_epoch(record(1))
+        TensorBoard(tmp_path)

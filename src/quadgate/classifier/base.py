@@ -136,8 +136,8 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             source="X",
             **learnable,
         )
-        self._places = np.arange(len(cases)) if cases.weights is None else np.flatnonzero(cases.weights > 0)
-        cases = cases.take(self._places)
+        places = np.arange(len(cases)) if cases.weights is None else np.flatnonzero(cases.weights > 0)
+        cases = cases.take(places)
         self._check_learnable(cases, further or bool(changes))
         run = train(
             cases,
@@ -146,7 +146,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             classes=self._all_classes(),
             start=self.model_ if further else None,
         )
-        self._keep(run, cases)
+        self._keep(run, cases, places)
 
     def _learnable(self, y: Any, weights: NDArray[np.float64] | None, further: bool) -> dict[str, Any]:
         """Return y and the weights as `Sequences` takes them; `further` says that training goes on."""
@@ -167,7 +167,8 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         """Return the model with the names of its classes."""
         return model
 
-    def _keep(self, run: Run, cases: Sequences) -> None:
+    def _keep(self, run: Run, cases: Sequences, places: NDArray[np.intp]) -> None:
+        self._places = places
         self.model_ = self._named(run.model)
         self._trained = TrainingCases(
             final_states(self.model_, cases.series),
@@ -190,6 +191,14 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         series = fill_missing(cases_of(self, X, reset=False).series, self.missing, self._means)
         Sequences(tuple(series), source="X")  # names what is not finite
         return series
+
+    def _matched(self, X: Any, y: Any) -> Any:
+        """Return y in the order of the cases of X, one for each, as `fit` takes it."""
+        check_is_fitted(self)
+        found = cases_of(self, X, reset=False)
+        y = in_order_of(found.ids, y)
+        check_consistent_length(found.series, y)
+        return y
 
     def _settings(self) -> Settings:
         from quadgate.training import preset

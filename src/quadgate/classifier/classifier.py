@@ -235,7 +235,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
             InputError: as `predict`, or labels of another type than those of `fit`, none of which could be right.
             NotFittedError: before `fit`.
         """
-        answers, labels = self.predict(X), np.asarray(y)
+        answers, labels = self.predict(X), np.asarray(self._matched(X, y))
         if _is_text(labels) != _is_text(self.classes_):
             raise InputError(
                 f"y: found labels such as {labels.ravel().tolist()[0]!r}, expected the type of "
@@ -260,8 +260,9 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         strange = ~np.isin(y, self.classes_)
         if strange.any():
             raise InputError(
-                f"y: found the class {y[strange][0].item()!r}, expected those of the first fit "
-                f"({', '.join(map(repr, self.classes_.tolist()))})"
+                f"y: found the class {y[strange].tolist()[0]!r}, expected one of "
+                f"{', '.join(map(repr, self.classes_.tolist()))}; name every class in classes= of the first "
+                "partial_fit, or fit anew"
             )
         numbers = np.searchsorted(self.classes_, y)
         if self.class_weight is not None:

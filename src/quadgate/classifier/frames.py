@@ -81,10 +81,21 @@ def read_frame(
 
 
 def in_order_of(ids: tuple[Any, ...] | None, y: Any) -> Any:
-    """Put a pandas Series whose index has the ids of the cases in their order; leave any other y as it is."""
-    if ids is None or not hasattr(y, "index") or not hasattr(y, "loc") or not y.index.is_unique:
+    """Put a pandas Series whose index has the ids of the cases in their order; leave any other y as it is.
+
+    Raises:
+        InputError: the index has some of the ids.
+    """
+    if ids is None or not hasattr(y, "index") or not hasattr(y, "loc"):
         return y
-    return y.loc[list(ids)] if set(y.index) == set(ids) else y
+    if y.index.is_unique and set(y.index) == set(ids):
+        return y.loc[list(ids)]
+    told = set(map(str, y.index))
+    lacking = [one for one in ids if str(one) not in told]
+    if len(lacking) < len(ids) and type(y.index).__name__ != "RangeIndex":  # that one counts and names nothing
+        found = f"no label of case {lacking[0]!r}" if lacking else "labels by ids that are not those of the cases"
+        raise InputError(f"y: found {found}; index it by the ids of the cases, each once, or give y.to_numpy()")
+    return y
 
 
 def _names(X: Any) -> list[str]:
@@ -93,7 +104,7 @@ def _names(X: Any) -> list[str]:
 
 def _matched(frame: Any, roles: Columns, channels: tuple[str, ...]) -> list[str]:
     """Return the channels of `fit`, which have to be those of the table."""
-    there = [name for name in frame.columns if name not in (roles.case, roles.time)]
+    there = [name for name in frame.columns if name and name not in (roles.case, roles.time)]  # "": row numbers
     lacking = [name for name in channels if name not in there]
     surplus = [name for name in there if name not in channels]
     if lacking:

@@ -165,5 +165,14 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
         """
         return self._run(X, "logits")[:, 0]
 
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return R squared, the share of the spread of y that the answers explain.
+
+        Raises:
+            InputError: as `predict`, or a y that is not that of these cases.
+            NotFittedError: before `fit`.
+        """
+        return float(super().score(X, self._matched(X, y), sample_weight))
+
     def _learnable(self, y: Any, weights: NDArray[np.float64] | None, _further: bool) -> dict[str, Any]:
         return {"values": one_column(y).astype(np.float64), "weights": weights}

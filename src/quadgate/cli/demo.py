@@ -30,9 +30,11 @@ def demo(
     from quadgate.cli.train import train
     from quadgate.data import make_sequences
     from quadgate.data.synthetic import Evidence
+    from quadgate.dependencies import require
     from quadgate.errors import InputError
     from quadgate.model import write_atomically
 
+    require("torch", "quadgate demo", "train")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists already, expected a new folder; give another --out")
     sizes = (cases, time, channels, classes)
@@ -42,7 +44,13 @@ def demo(
         np.savez(opened, X=np.stack(made.series), y=np.asarray(made.labels))
     typer.echo(
         f"made {file}: {made.describe()}; the class is by how much every second channel runs ahead\n"
-        f"the same by hand: quadgate train {quote(str(file))} --epochs {EPOCHS} --seed {seed} --out {quote(str(run))}",
+        f"the same by hand: quadgate train {quote(str(file))} --epochs {EPOCHS} --seed {seed}",
         err=as_json,
     )
-    train(data=str(file), epochs=EPOCHS, seed=seed, out=run, as_json=as_json)
+    try:
+        train(data=str(file), epochs=EPOCHS, seed=seed, out=run, as_json=as_json)
+    except BaseException:
+        if not run.exists():  # refused: the same command may be tried again
+            file.unlink()
+            out.rmdir()
+        raise

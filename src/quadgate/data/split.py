@@ -66,7 +66,7 @@ def _check_enough(sequences: Sequences, classes: NDArray[np.generic], found: NDA
     if (found >= 2).all():
         return
     least = int(np.argmin(found))
-    of = "" if sequences.labels is None else f" of class {classes[least].item()!r}"
+    of = "" if len(found) == 1 else f" of class {classes[least].item()!r}"
     raise InputError(
         f"{sequences.source}: found 1 {what}{of}, expected at least two: one for each side of the split; "
         "leave the class out, or give a test set of your own"

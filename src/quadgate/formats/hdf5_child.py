@@ -29,8 +29,12 @@ def main(path: str, start: int, size: int) -> None:
                 if place is None and math.prod(dataset.shape):
                     sent.append(dataset)
                     claimed += dataset.nbytes
-                    if claimed > size * _EXPANSION + _FREE:
-                        _refuse(f"dataset {name!r} claims {dataset.nbytes} bytes in a file of {size}")
+                    most = size * _EXPANSION + _FREE
+                    if claimed > most:
+                        _refuse(
+                            f"its packed datasets up to {name!r} claim {claimed} bytes in a file of {size}, expected "
+                            f"at most {most}; if you trust the file, unpack it: h5repack -f NONE IN OUT"
+                        )
                 elif place is None:
                     place = 0
                 listing.append((name, dataset.dtype.str, list(dataset.shape), place))

@@ -125,7 +125,10 @@ def _another(layer: KerasLayer, layers: list[KerasLayer]) -> str:
     kind = _own(layer)[0].rpartition(">")[2]  # PACKAGE>CLASS of a class that was registered
     if any(one.name.startswith(f"{layer.name}/") and "gamma" in one.arrays for one in layers):
         return f"a {kind or 'cell'} that normalises its gates, which changes what every weight means"
-    return "" if kind in CELLS else f"a {kind}, which is a class of somebody's own and may compute anything"
+    if kind in CELLS:
+        return ""
+    own = f"a {kind}, which is a class of somebody's own and may compute anything"
+    return f"{own}; if it computes what Keras' does, save its weights alone (model.save_weights)"
 
 
 class _Order:
@@ -197,7 +200,7 @@ def row_of(shapes: Mapping[str, tuple[int, ...]], version: str, reset_after: boo
         return "keras1.GRU"
     fused = shapes.get("U", ())
     if shapes.keys() == {"W", "U", "b"} and len(fused) == 2 and fused[0]:
-        return {4: "keras1.LSTM.gpu", 3: "keras1.GRU.gpu"}.get(fused[1] // fused[0])
+        return {4 * fused[0]: "keras1.LSTM.gpu", 3 * fused[0]: "keras1.GRU.gpu"}.get(fused[1])
     kernel, recurrent = shapes.get("kernel", ()), shapes.get("recurrent_kernel", ())
     if len(kernel) != 2 or len(recurrent) != 2 or not recurrent[0]:
         return None

@@ -282,10 +282,12 @@ def scope(names: Iterable[str]) -> str:
 
     >>> scope(["rnn.lstm.weight_ih", "rnn.lstm.weight_hh"]), scope(["net/lstm/MatMul", "net/lstm/MatMul_1"])
     ('rnn.lstm', 'net/lstm')
+    >>> scope(["net/lstm_cell/kernel"]), scope(["net/lstm_cell/kernel", "arith.constant7"])  # of two, one tells nothing
+    ('net/lstm_cell', '')
     """
     told = [name.rpartition(";")[2] for name in names]  # a converter joins the names of what it fused
-    told = [name for name in told if not NAMELESS.fullmatch(name)]
-    if len(told) < 2:
+    named = [name for name in told if not NAMELESS.fullmatch(name)]
+    if len(named) < min(2, len(told)):
         return ""
-    shared = commonprefix(told)  # noqa: RUF071 - letters are compared: the scopes end in / or .
+    shared = commonprefix(named)  # noqa: RUF071 - letters are compared: the scopes end in / or .
     return shared[: max(shared.rfind("/"), shared.rfind("."), 0)].strip("/.")

@@ -25,7 +25,7 @@ def read_model(path: Path, settings: Settings) -> Model:
     model = load_weights(path)
     for name, value in settings.items():
         if name == "layers" or any(getattr(cell, name) != value for layer in model.cells for cell in layer):
-            raise InputError(f"{path}: found {name}={value!r}, but the file says otherwise; leave it out")
+            raise InputError(f"{path}: found {name}={value!r}, but the file says what its layers are; leave it out")
     return model
 
 

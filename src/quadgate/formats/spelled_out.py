@@ -123,7 +123,8 @@ def _side_by_side(flow: Dataflow, parts: list[Operation], first: Operation) -> l
     starts = {_start(flow, one): one for one in parts}
     if None not in starts and len(starts) == 4:
         places = sorted(start for start in starts if start is not None)
-        same = len({after - before for before, after in pairwise(places)}) == 1
+        # A start that is counted from the end tells nothing of where the others are.
+        same = places[0] == 0 and len({after - before for before, after in pairwise(places)}) == 1
         return [starts[place] for place in places] if same else None
     ordered = [first]
     while len(ordered) < 4:

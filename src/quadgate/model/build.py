@@ -112,7 +112,7 @@ def build(
         cells = {one.name: _cell(one, variables, asked[one.name]) for one in found}
     except InputError as error:
         raise error if isinstance(error, FileFormatError) else FileFormatError(f"{source}: {error}") from None
-    _check_asked(cells, asked, source)
+    _check_asked(cells, settings or Settings(), asked, source)
     layers, chains, order = _arrange(found, cells)
     assumptions = [*_assumed(found, cells, asked), *order]
     if head is None and len(chains) == 1:
@@ -171,11 +171,11 @@ def stands_in(layer: str, place: str) -> bool:
 
 
 def _asked(found: Sequence[Found], settings: Asked | Settings, source: str) -> dict[str, Settings]:
-    """Return what the caller says of each layer: what is said of it or its place, else of all."""
+    """Return what the caller says of each layer: what is said of it, else of the nearest scope, else of all."""
     of_all: dict[str, Any] = {name: value for name, value in settings.items() if name != "layers"}
     own: Mapping[str, Settings] = cast(Asked, settings).get("layers", {})
     asked = {one.name: of_all for one in found}
-    for place, told in own.items():
+    for place, told in sorted(own.items(), key=lambda one: len(one[0])):
         inside = [one.name for one in found if stands_in(one.name, place)]
         if not inside:
             names = ", ".join(one.name for one in found)
@@ -184,13 +184,21 @@ def _asked(found: Sequence[Found], settings: Asked | Settings, source: str) -> d
     return cast(dict[str, Settings], asked)
 
 
-def _check_asked(cells: Mapping[str, Cell], asked: Mapping[str, Settings], source: str) -> None:
-    """Refuse a setting of the caller's that no layer took, since the file or the class says otherwise."""
-    for name, value in dict.fromkeys((name, value) for told in asked.values() for name, value in told.items()):
-        concerned = [cells[layer] for layer, told in asked.items() if (name, value) in told.items()]
-        if not any(getattr(cell, name) == value for cell in concerned):
+def _check_asked(
+    cells: Mapping[str, Cell], settings: Asked | Settings, asked: Mapping[str, Settings], source: str
+) -> None:
+    """Refuse a setting of the caller's that no layer of its place took, since the file or the class says otherwise."""
+    own: Mapping[str, Settings] = cast(Asked, settings).get("layers", {})
+    of_all = {name: value for name, value in settings.items() if name != "layers"}
+    for place, told in (("", of_all), *own.items()):
+        inside = {layer: cell for layer, cell in cells.items() if not place or stands_in(layer, place)}
+        for name, value in told.items():
+            concerned = [cell for layer, cell in inside.items() if cast(dict[str, Any], asked[layer])[name] == value]
+            if not concerned or any(getattr(cell, name) == value for cell in concerned):
+                continue  # taken, or settled by a nearer place
             said = f"{concerned[0].name} ({concerned[0].layout}) has {getattr(concerned[0], name)!r}"
-            raise InputError(f"{source}: found {name}={value!r}, but {said}")
+            where = f" for {place!r}" if place else ""
+            raise InputError(f"{source}: found {name}={value!r}{where}, but {said}")
 
 
 def _assumed(found: Sequence[Found], cells: Mapping[str, Cell], asked: Mapping[str, Settings]) -> list[Assumption]:

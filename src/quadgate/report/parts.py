@@ -45,7 +45,8 @@ def parts_of_run(run: Path, given: Dataset | None = None) -> tuple[Sequences | N
 
     Args:
         run: the run's folder, or a file.
-        given: data in place of the run's own. They are judged as a whole; what the run learned from is still its own.
+        given: data in place of the run's own. Their test part is judged, or all of them where they have none; what
+            the run learned from is still its own.
 
     Raises:
         InputError: nothing is given, and what the run was trained on is not known or not there any more.

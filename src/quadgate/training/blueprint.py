@@ -67,7 +67,9 @@ class Blueprint:
             patches = start.patches if isinstance(start, Ensemble) else Patches()
         mean, scale = 0.0, 1.0
         if sequences.values is not None:
-            mean, scale = float(sequences.values.mean()), float(sequences.values.std()) or 1.0
+            mean, scale = float(sequences.values.mean()), float(sequences.values.std())
+            if scale <= 1e-6 * np.abs(sequences.values).max():  # all the same, but for rounding
+                scale = 1.0
         return cls(
             scaling=scaling or fit_scaling(sequences),
             patches=patches,

@@ -36,7 +36,8 @@ class Preview:
         cls, module: nn.Module, settings: Settings, patches: Patches, reach: Reach, seconds: float, cases: int
     ) -> Preview:
         """Work the numbers out; `seconds` is what a pass forward and back over up to 16 cases took."""
-        passes = settings.epochs * cases * (bool(settings.valid_fraction) * settings.searches + settings.refit)
+        held_out = bool(settings.valid_fraction)
+        passes = settings.epochs * cases * (held_out * settings.searches + (settings.refit or not held_out))
         return cls(
             parameters=settings.members * sum(one.numel() for one in module.parameters()),
             seconds=settings.members * passes * seconds / min(cases, CASES),

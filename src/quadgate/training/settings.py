@@ -174,8 +174,8 @@ class Settings:
     def changed(self, **given: Any) -> Settings:
         """Return a copy with other values.
 
-        Who gives `epochs`, `batch_size` or `valid_fraction` means that number: what `steps`, `batches` and
-        `least_valid` would make of it for a small set is given up, where it is not given too.
+        Who gives `epochs`, `batch_size`, `valid_fraction`, `searches` or `patience` means that number: what `steps`,
+        `batches` and `least_valid` would make of it for a small set is given up, where it is not given too.
 
         Raises:
             InputError: a name that no setting has.
@@ -184,7 +184,8 @@ class Settings:
         for name in given:
             if name not in known:
                 raise InputError(f"{name}: no such setting; {suggest(name, known)}")
-        plain = {"epochs": ("steps", 0), "batch_size": ("batches", 1), "valid_fraction": ("least_valid", 0)}
+        plain = {"epochs": ("steps", 0), "batch_size": ("batches", 1)}
+        plain |= dict.fromkeys(("valid_fraction", "searches", "patience"), ("least_valid", 0))
         meant = dict(plain[name] for name in given if name in plain)
         return replace(self, **(meant | given))
 

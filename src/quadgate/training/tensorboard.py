@@ -21,10 +21,11 @@ class TensorBoard(Callback):
         folder: made where it is missing.
 
     Raises:
-        MissingDependencyError: the package tensorboard is not installed; raised when the first epoch is over.
+        MissingDependencyError: the package tensorboard is not installed.
     """
 
     def __init__(self, folder: str | Path) -> None:
+        require("torch.utils.tensorboard", f"{folder} cannot be written", extra="tensorboard")
         self.folder = folder
         self._writer: Any = None
 
@@ -34,8 +35,9 @@ class TensorBoard(Callback):
     def on_epoch(self, record: Epoch) -> None:
         """Write the numbers of the epoch that is over, under the name of its stage."""
         if self._writer is None:
-            module = require("torch.utils.tensorboard", f"{self.folder} cannot be written", extra="tensorboard")
-            self._writer = module.SummaryWriter(str(self.folder))
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.folder))
         for name in SHOWN:
             value = getattr(record, name)
             if value is not None:

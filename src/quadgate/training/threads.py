@@ -46,5 +46,7 @@ def _read(file: Path) -> int:
     except (ValueError, KeyError, TypeError):
         threads = None
     if not isinstance(threads, int) or threads < 1:
-        raise FileFormatError(f"{file}: found {text[:40]!r}, expected the number of threads of the run")
+        raise FileFormatError(
+            f'{file}: found {text[:40]!r}, expected {{"threads": N}}; write it so, or give another --out to begin anew'
+        )
     return threads

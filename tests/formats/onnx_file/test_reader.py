@@ -303,7 +303,7 @@ def test_lstm_written_out(tmp_path, order, joined):
     np.testing.assert_allclose(state[0][0][0], theirs["new_c"], rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("way", ["chunk", "slices"])
+@pytest.mark.parametrize("way", ["chunk", "slices", "from the end"])
 def test_two_dense_layers_and_four_gates_exported_by_torch(tmp_path, way):
     """Slices cut the gates apart; `chunk` computes where from the shape of the sum, and the exporter keeps that."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -318,7 +318,8 @@ def test_two_dense_layers_and_four_gates_exported_by_torch(tmp_path, way):
             outputs = []
             for step in series.unbind(1):
                 z = self.x(step) + self.h(h)
-                i, f, j, o = z.chunk(4, 1) if way == "chunk" else [z[:, k : k + 5] for k in (0, 5, 10, 15)]
+                last = z[:, -5:] if way == "from the end" else z[:, 15:]
+                i, f, j, o = z.chunk(4, 1) if way == "chunk" else (z[:, :5], z[:, 5:10], z[:, 10:15], last)
                 c = f.sigmoid() * c + i.sigmoid() * j.tanh()
                 h = o.sigmoid() * c.tanh()
                 outputs.append(h)
@@ -329,6 +330,10 @@ def test_two_dense_layers_and_four_gates_exported_by_torch(tmp_path, way):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, which is the one that needs no further package
         torch.onnx.export(net, (series,), tmp_path / "a.onnx", dynamo=False)
+    if way == "from the end":  # where that is, nothing tells without the width of the sum
+        with pytest.raises(FileFormatError, match="nothing tells"):
+            quadgate.load(tmp_path / "a.onnx")
+        return
     model = quadgate.load(tmp_path / "a.onnx")
     assert [cell.layout for (cell,) in model.cells] == ["onnx.LSTM.written_out"]
     np.testing.assert_allclose(model.run(series.numpy())[0], net(series).detach(), rtol=1e-5, atol=2e-6)

@@ -315,6 +315,15 @@ def test_a_cell_that_normalises_its_gates_is_named_and_none(tmp_path, scope):
         quadgate.load(tmp_path / "x")
 
 
+def test_a_normalisation_that_is_called_as_a_gate_condemns_no_cell_beside_it(tmp_path):
+    norm = {"net/output/gamma": np.ones(2, np.float32), "net/output/beta": np.ones(2, np.float32)}
+    write_bundle(tmp_path / "x", cell_arrays("net/rnn/lstm_cell") | norm)
+    model = quadgate.load(tmp_path / "x")
+    assert [cell.name for (cell,) in model.cells] == ["net/rnn/lstm_cell"]
+    assert [one.partition(":")[0] for one in model.left_out] == ["net/output/beta", "net/output/gamma"]
+    assert not any("normalises" in one for one in model.left_out)
+
+
 def test_another_cell_beside_an_lstm_is_named_in_what_is_left_out(tmp_path):
     other = {"rnn/nas_cell/kernel": np.ones((5, 16), np.float32)}
     write_bundle(tmp_path / "x", cell_arrays("rnn/lstm_cell") | other)
@@ -344,5 +353,8 @@ def test_settings_of_single_layers(tmp_path):
     model = quadgate.load(tmp_path / "x", activations=ours, forget_bias=2.0, layers=told)
     assert {cell.forget_bias for (cell,) in model.cells} == {0.0, 0.5}
     assert "forget_bias" not in {one.setting for one in model.assumptions}
+    nested = {scopes[1]: {"forget_bias": 0.5}, "decoder": {"forget_bias": 0.25}}  # the nearer place counts
+    model = quadgate.load(tmp_path / "x", activations=ours, forget_bias=2.0, layers=nested)
+    assert {cell.name: cell.forget_bias for (cell,) in model.cells} == dict(zip(scopes, (2.0, 0.5), strict=True))
     with pytest.raises(InputError, match=r"settings for a layer 'enc', expected one of decoder/rnn/basic_lstm_cell"):
         quadgate.load(tmp_path / "x", layers={"enc": {"forget_bias": 0.0}})

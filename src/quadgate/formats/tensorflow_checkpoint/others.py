@@ -39,6 +39,7 @@ OTHERS = {
 }
 _KINDS = {scope: name for name in OTHERS for scope in (name, snake_case(name))}
 _SCOPE = re.compile(rf"(?P<scope>(?:.*/)?(?P<kind>{'|'.join(_KINDS)})(?:_\d+)?)/.+")
+_MATRICES = ("kernel", "recurrent_kernel", "weights")  # a cell has one of them in its own scope
 _GAMMA = re.compile(r"(?P<scope>.+?)/(?:input|transform|forget|output|kernel_norm|recurrent_norm)/gamma")
 
 
@@ -51,8 +52,11 @@ def other_cells(names: Iterable[str], known: Iterable[str] = ()) -> dict[str, st
 
     >>> other_cells(["rnn/nas_cell/kernel", "rnn/lstm_cell/kernel"])
     {'rnn/nas_cell': 'a NASCell, which has eight gates'}
+    >>> other_cells(["net/rnn/lstm_cell/kernel", "net/output/gamma", "net/output/kernel"])  # a layer of its own
+    {}
     """
-    taken, found = set(known), {}
+    taken, found, names = set(known), {}, list(names)
+    cells = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in _MATRICES}
     for name in names:
         match = _SCOPE.fullmatch(name)
         if match is not None and match["scope"] not in taken:
@@ -61,7 +65,7 @@ def other_cells(names: Iterable[str], known: Iterable[str] = ()) -> dict[str, st
             found[match["scope"]] = f"{article} {kind}, which {OTHERS[kind]}"
             continue
         match = _GAMMA.fullmatch(name)
-        if match is not None and match["scope"] not in taken:
+        if match is not None and match["scope"] in cells - taken:
             found.setdefault(match["scope"], NORMALISES)
     return found
 
