@@ -41,7 +41,7 @@ def case_text(case: Case, language: str = "en") -> str:
     T, C = case.series.shape
     told = case.contribution
     lines = [f"{case.name}: {said['sizes'].format(T=T, C=C)}", *wrap(case_lead(case, language), WIDTH)]
-    order = case.order[:_MOST]
+    order = np.argsort(-np.abs(told.channels), kind="stable")[:_MOST]
     lines += ["", said["contributed"]]
     lines += _bars([case.channels[k] for k in order], told.channels[order])
     pieces = np.array_split(np.arange(T), min(_MOST, T))
