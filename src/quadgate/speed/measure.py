@@ -19,6 +19,7 @@ from quadgate.speed.contestants import Contestant, Prepared
 AGREEMENT = 1e-3
 
 WARM_UP = 0.01  # seconds of a contestant's own calls before the one that is timed
+LONG = 0.25  # seconds of a call that needs none
 ROUNDS_AT_MOST = 31
 ROUNDS_AT_LEAST = 5
 
@@ -109,6 +110,9 @@ def _time(prepared: Prepared) -> float:
     time.sleep(0.005)  # the threads of the one before may still spin
     begin = time.perf_counter()
     prepared.run()
+    taken = time.perf_counter() - begin
+    if taken > LONG:
+        return taken
     # As in a loop of calls: with its own threads awake and its own data in the caches, not those of the one before.
     while time.perf_counter() - begin < WARM_UP:
         prepared.run()
