@@ -9,7 +9,6 @@ Source: onnx/onnx@f754691 onnx/onnx.proto, docs/Operators.md.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -90,6 +89,17 @@ def read_graph(path: Path) -> OnnxGraph:
         raise FileFormatError(f"{path}: damaged or not of ONNX: {' '.join(str(error).split())}") from None
 
 
+class _Names(dict[str, str]):
+    """What the values of a graph are called; one that it has not is of the graph around it, or called as it is."""
+
+    def __init__(self, outer: _Names | None) -> None:
+        super().__init__()
+        self.outer = outer
+
+    def __missing__(self, name: str) -> str:
+        return name if self.outer is None else self.outer[name]
+
+
 class _Flattened:
     """The nodes of a graph and of the graphs within it, in which every value has a name of its own."""
 
@@ -101,7 +111,7 @@ class _Flattened:
         self.budget = ROOM_FOR_RESULTS + 2 * size
 
     def graph(self, graph: Any, metadata: Mapping[str, str]) -> OnnxGraph:
-        names = self._graph(graph, ChainMap())
+        names = self._graph(graph)
         results = tuple(names[output.name] for output in graph.output if output.name in names)
         flow = Dataflow(tuple(self.operations), lambda value: folding.stored(value), results)
         folding = _Folding(flow, self.tensors, self.path, self.budget)
@@ -111,18 +121,18 @@ class _Flattened:
                 tensors[operation.outputs[0]] = folding.stored(operation.outputs[0])
         return OnnxGraph(flow, {name: one for name, one in tensors.items() if one is not None}, metadata)
 
-    def _graph(self, graph: Any, outer: ChainMap[str, str]) -> ChainMap[str, str]:
-        names = outer.new_child()
+    def _graph(self, graph: Any, outer: _Names | None = None) -> _Names:
+        names = _Names(outer)
         for tensor in graph.initializer:
             self.tensors[self._new(tensor.name, names)] = tensor
         for given in graph.input:
-            if given.name not in names.maps[0]:
+            if given.name not in names:
                 self._new(given.name, names)
         for node in graph.node:
             self._node(node, names)
         return names
 
-    def _new(self, name: str, names: ChainMap[str, str]) -> str:
+    def _new(self, name: str, names: dict[str, str]) -> str:
         """Give a value of this graph a name that no other graph of the file uses."""
         own, number = name, 1
         while own in self.taken:
@@ -132,13 +142,17 @@ class _Flattened:
         names[name] = own
         return own
 
-    def _node(self, node: Any, names: ChainMap[str, str]) -> None:
-        inputs = tuple(names.get(name, name) for name in node.input)
-        attributes = {one.name: _attribute(one) for one in node.attribute if one.type not in (GRAPH, GRAPHS)}
-        subgraphs = [one.g for one in node.attribute if one.type == GRAPH]
-        inner = [(graph, self._graph(graph, names)) for graph in subgraphs]
-        outputs = tuple(self._new(name, names) if name else "" for name in node.output)
-        kind = KINDS.get(node.op_type, node.op_type) if node.domain in ("", "ai.onnx") else node.op_type
+    def _node(self, node: Any, names: _Names) -> None:
+        inputs = tuple([names[name] for name in node.input])
+        attributes, inner = {}, []
+        for one in node.attribute:
+            if one.type == GRAPH:
+                inner.append((one.g, self._graph(one.g, names)))
+            elif one.type != GRAPHS:
+                attributes[one.name] = _attribute(one)
+        outputs = tuple([self._new(name, names) if name else "" for name in node.output])
+        operator = node.op_type
+        kind = KINDS.get(operator, operator) if node.domain in ("", "ai.onnx") else operator
         if kind == "Gemm" and len(inputs) > 1:
             self._gemm(node, inputs, outputs, attributes)
         elif kind == "HardSigmoid":
@@ -147,7 +161,7 @@ class _Flattened:
         elif kind == "Where":
             self.operations.append(Operation("merge", inputs[1:], outputs, node.name))
         else:
-            attributes |= {"onnx": node.op_type, "same": node.op_type == "Identity"}
+            attributes |= {"onnx": operator, "same": operator == "Identity"}
             self.operations.append(Operation(kind, inputs, outputs, node.name, attributes))
         for graph, own in inner:
             self._join(node, graph, own, inputs, outputs)
@@ -163,16 +177,14 @@ class _Flattened:
         elif len(inputs) == 2 or not inputs[2]:
             self.operations.append(Operation("product", inputs[:2], outputs, node.name, transposed))
         else:
-            between = self._new(f"{outputs[0]}/product", ChainMap())
+            between = self._new(f"{outputs[0]}/product", {})
             self.operations.append(Operation("product", inputs[:2], (between,), node.name, transposed))
             self.operations.append(Operation("add", (between, inputs[2]), outputs, node.name))
 
-    def _join(
-        self, node: Any, graph: Any, names: Mapping[str, str], inputs: tuple[str, ...], outputs: tuple[str, ...]
-    ) -> None:
+    def _join(self, node: Any, graph: Any, names: _Names, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         """Let the numbers pass between a node and the graph within it, and from one turn of a loop to the next."""
-        given = [names.get(one.name, one.name) for one in graph.input]
-        results = [names.get(one.name, one.name) for one in graph.output]
+        given = [names[one.name] for one in graph.input]
+        results = [names[one.name] for one in graph.output]
         entries: Iterable[tuple[str, str]] = ()
         turns: Iterable[tuple[str, str]] = ()
         if node.op_type == "Loop":  # the graph takes (turn, condition, states), the node (turns, condition, states)
