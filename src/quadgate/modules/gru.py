@@ -1,27 +1,58 @@
-"""`GRU` and `GRUCell`: PyTorch's own classes, run by quadgate; see `quadgate.modules.lstm`."""
+"""`GRU` and `GRUCell`: PyTorch's own classes, run by quadgate, with options; see `quadgate.modules.lstm`."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
+from quadgate.cell import Activations
 from quadgate.modules.gru_operator import gru
-from quadgate.modules.sequence import Lengths
+from quadgate.modules.gru_sequence import GRUFunctions, gru_gates
+from quadgate.modules.options import (
+    add_parameters,
+    check_activations,
+    check_share,
+    described_options,
+    has_defaults,
+    reset_norms,
+    suffixes,
+    zoned,
+)
+from quadgate.modules.placement import Weights, normal
+from quadgate.modules.sequence import Lengths, Normalised, lengths_tensor, over_steps
 from quadgate.modules.stack import kernels_take, run_stack
 
 _TORCH_FORWARD: Any = nn.GRU.forward
+_PLACES = ("gate", "cell")
+_NORMS = 4  # of z, r, and the shares of x and of h in n
 
 
 class GRU(nn.RNNBase):
-    """`torch.nn.GRU` on quadgate's kernels: the same parameters, arguments and results, and `lengths`.
+    """`torch.nn.GRU` on quadgate's kernels: the same parameters, arguments and results, and more options.
+
+    The arguments up to `dtype` are those of `torch.nn.GRU`. There is no cell state, so nothing that an `LSTM` does to
+    it can be asked for here; the outputs are all the states.
 
     Args:
         *args: as `torch.nn.GRU`.
+        activations: the functions of the cell, `gate` of z and r, `cell` of n.
+        layer_norm: whether the sums of z and of r, and in n the share of x and that of h, are normalised over the
+            units, with `weight_ln_l{k}` and `bias_ln_l{k}`, both `[4, H]` in this order (Ba, Kiros and Hinton, 2016).
+        zoneout: the share of h that keeps its value from the step before, in training at random, in evaluation on
+            average (Krueger and others, 2016).
+        recurrent_dropout: the share of h that is dropped where it goes into the product, by one mask for the whole
+            sequence (Gal and Ghahramani, 2016).
         **kwargs: as `torch.nn.GRU`.
 
-    >>> import torch
+    The last three run step by step as operations of PyTorch's own: correct, and not faster than PyTorch.
+
+    Raises:
+        InputError: an option outside its range.
+
     >>> layer = GRU(12, 64, batch_first=True)
     >>> layer.load_state_dict(nn.GRU(12, 64, batch_first=True).state_dict())
     <All keys matched successfully>
@@ -30,10 +61,36 @@ class GRU(nn.RNNBase):
     ((2, 7, 64), (1, 2, 64), False)
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    # On the class, so that a torch.nn.GRU whose class is exchanged for this one has them too.
+    activations = Activations()
+    layer_norm = False
+    zoneout = 0.0
+    recurrent_dropout = 0.0
+
+    def __init__(
+        self,
+        *args: Any,
+        activations: Activations | None = None,
+        layer_norm: bool = False,
+        zoneout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         if "proj_size" in kwargs:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         super().__init__("GRU", *args, **kwargs)
+        self.activations, self.layer_norm = activations or Activations(), layer_norm
+        self.zoneout, self.recurrent_dropout = zoneout, recurrent_dropout
+        check_share("zoneout", zoneout)
+        check_share("recurrent_dropout", recurrent_dropout)
+        check_activations(self.activations, _PLACES)
+        for suffix in suffixes(self):
+            add_parameters(self, suffix, _NORMS if layer_norm else 0)
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `torch.nn.GRU` does; a normalisation starts as none."""
+        super().reset_parameters()
+        reset_norms(self)
 
     def forward(
         self,
@@ -55,7 +112,7 @@ class GRU(nn.RNNBase):
             RuntimeError, ValueError: as `torch.nn.GRU`.
             InputError: lengths that do not fit, or that are given beside a PackedSequence.
         """
-        if not kernels_take(input) and lengths is None:
+        if not kernels_take(input) and has_defaults(self, GRU, _OPTIONS) and lengths is None:
             return _TORCH_FORWARD(self, input, hx)
         return run_stack(self, self._layer, input, hx, lengths)
 
@@ -63,19 +120,130 @@ class GRU(nn.RNNBase):
         self, suffix: str, x: Tensor, lengths: Tensor | None, h: Tensor | None, reverse: bool, _: bool
     ) -> tuple[Tensor, Tensor, None]:
         """Run one layer in one direction over `x [T, N, C]`."""
+        weights = Weights(
+            kernel=getattr(self, f"weight_ih{suffix}"),
+            recurrent_kernel=getattr(self, f"weight_hh{suffix}"),
+            bias=getattr(self, f"bias_ih{suffix}") if self.bias else None,
+            recurrent_bias=getattr(self, f"bias_hh{suffix}") if self.bias else None,
+        )
+        if self.layer_norm or self.zoneout or (self.recurrent_dropout and self.training):
+            h = x.new_zeros(x.shape[1], self.hidden_size) if h is None else h
+            return *self._by_step(suffix, weights, x, lengths, h, reverse), None
         outputs, h = gru(
             x,
-            getattr(self, f"weight_ih{suffix}"),
-            getattr(self, f"bias_ih{suffix}") if self.bias else None,
+            weights.kernel,
+            weights.bias,
             h,
             lengths,
-            recurrent_kernel=getattr(self, f"weight_hh{suffix}"),
-            recurrent_bias=getattr(self, f"bias_hh{suffix}") if self.bias else None,
+            recurrent_kernel=weights.recurrent_kernel,
+            recurrent_bias=weights.recurrent_bias,
+            activations=self.activations,
             reverse=reverse,
             time_major=True,
         )
         return outputs, h, None
 
+    def _by_step(
+        self, suffix: str, weights: Weights, x: Tensor, lengths: Tensor | None, h: Tensor, reverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        matrices, functions, norm = normal("torch.nn.GRU", weights), _functions(self), _norm(self, suffix)
+        fed_back = torch.ones_like(h)
+        if self.training:
+            fed_back = functional.dropout(fed_back, self.recurrent_dropout)
+
+        def project(x: Tensor) -> Tensor:
+            z = x @ matrices.w_x
+            return z if matrices.b_x is None else z + matrices.b_x
+
+        def step(of_x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+            of_h = (before * fed_back) @ matrices.w_h
+            of_h = of_h if matrices.b_h is None else of_h + matrices.b_h
+            h = gru_gates(of_x, of_h, before, functions, norm)
+            h = zoned(h, before, self.zoneout, self.training)
+            return h, h
+
+        by_case = x.transpose(0, 1)
+        outputs, h = over_steps(step, by_case, lengths_tensor(lengths, by_case), h, reverse, project)
+        return outputs.transpose(0, 1), h
+
+    def extra_repr(self) -> str:
+        """Say the sizes as PyTorch does, then the options that are not its own."""
+        return super().extra_repr() + described_options(self, _OPTIONS)
+
 
 class GRUCell(nn.GRUCell):
-    """`torch.nn.GRUCell` as it is: one step is not worth packing the weights for a kernel."""
+    """`torch.nn.GRUCell` with the options of the cell: the same parameters, arguments and results.
+
+    One step is not worth packing the weights for a kernel: this is PyTorch's own step, and with options that it has
+    not, a few operations more.
+
+    Args:
+        *args: as `torch.nn.GRUCell`.
+        activations: as in `GRU`.
+        layer_norm: as in `GRU`, with `weight_ln` and `bias_ln`, both `[4, H]`.
+        zoneout: as in `GRU`.
+        **kwargs: as `torch.nn.GRUCell`.
+
+    Raises:
+        InputError: an option outside its range.
+
+    >>> h = GRUCell(12, 64, layer_norm=True)(torch.zeros(4, 12))
+    >>> tuple(h.shape)
+    (4, 64)
+    """
+
+    activations = Activations()
+    layer_norm = False
+    zoneout = 0.0
+
+    def __init__(
+        self,
+        *args: Any,
+        activations: Activations | None = None,
+        layer_norm: bool = False,
+        zoneout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.activations, self.layer_norm, self.zoneout = activations or Activations(), layer_norm, zoneout
+        check_share("zoneout", zoneout)
+        check_activations(self.activations, _PLACES)
+        add_parameters(self, "", _NORMS if layer_norm else 0)
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `torch.nn.GRUCell` does; a normalisation starts as none."""
+        super().reset_parameters()
+        reset_norms(self)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 (PyTorch's name)
+        """Take `input [N, C]` or `[C]` and h to the next h, as `torch.nn.GRUCell` does."""
+        if has_defaults(self, GRUCell, _CELL_OPTIONS) or input.dim() not in (1, 2):
+            return super().forward(input, hx)
+        batched = input.dim() == 2
+        x = input if batched else input[None]
+        before = x.new_zeros(len(x), self.hidden_size) if hx is None else hx if batched else hx[None]
+        matrices = normal("torch.nn.GRU", Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh))
+        of_x, of_h = x @ matrices.w_x, before @ matrices.w_h
+        if matrices.b_x is not None and matrices.b_h is not None:
+            of_x, of_h = of_x + matrices.b_x, of_h + matrices.b_h
+        h = gru_gates(of_x, of_h, before, _functions(self), _norm(self, ""))
+        h = zoned(h, before, self.zoneout, self.training)
+        return h if batched else h[0]
+
+    def extra_repr(self) -> str:
+        """Say the sizes as PyTorch does, then the options that are not its own."""
+        return super().extra_repr() + described_options(self, _CELL_OPTIONS)
+
+
+_OPTIONS = ("activations", "layer_norm", "zoneout", "recurrent_dropout")
+_CELL_OPTIONS = ("activations", "layer_norm", "zoneout")
+
+
+def _functions(module: GRU | GRUCell) -> GRUFunctions:
+    return GRUFunctions(True, module.activations.gate, module.activations.cell)
+
+
+def _norm(module: GRU | GRUCell, suffix: str) -> Normalised | None:
+    if not module.layer_norm:
+        return None
+    return Normalised(getattr(module, f"weight_ln{suffix}"), getattr(module, f"bias_ln{suffix}"))

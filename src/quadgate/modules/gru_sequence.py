@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from quadgate.modules.placement import Normal
-from quadgate.modules.sequence import ACTIVATIONS, over_steps
+from quadgate.modules.sequence import ACTIVATIONS, Normalised, over_steps
 
 
 class GRUFunctions(NamedTuple):
@@ -41,7 +41,6 @@ def gru_sequence(
         The outputs `[N, T, H]`, zero past the end of a case, and the state after its last step.
     """
     H = h.shape[1]
-    gate, candidate = ACTIVATIONS[functions.gate], ACTIVATIONS[functions.candidate]
     b_h = weights.w_h.new_zeros(3 * H) if weights.b_h is None else weights.b_h
 
     def project(x: Tensor) -> Tensor:
@@ -49,17 +48,39 @@ def gru_sequence(
         return z if weights.b_x is None else z + weights.b_x
 
     def step(of_x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        z, r, n = of_x.chunk(3, dim=-1)
         if functions.reset_after:
-            of_z, of_r, of_n = (h @ weights.w_h + b_h).chunk(3, dim=-1)
-            z, r = gate(z + of_z), gate(r + of_r)
-            n = candidate(n + r * of_n)
-        else:
-            of_z, of_r = (h @ weights.w_h[:, : 2 * H] + b_h[: 2 * H]).chunk(2, dim=-1)
-            z, r = gate(z + of_z), gate(r + of_r)
-            n = candidate(n + (r * h) @ weights.w_h[:, 2 * H :] + b_h[2 * H :])
+            h = gru_gates(of_x, h @ weights.w_h + b_h, h, functions)
+            return h, h
+        gate, candidate = ACTIVATIONS[functions.gate], ACTIVATIONS[functions.candidate]
+        z, r, n = of_x.chunk(3, dim=-1)
+        of_z, of_r = (h @ weights.w_h[:, : 2 * H] + b_h[: 2 * H]).chunk(2, dim=-1)
+        z, r = gate(z + of_z), gate(r + of_r)
+        n = candidate(n + (r * h) @ weights.w_h[:, 2 * H :] + b_h[2 * H :])
         h = z * h + (1 - z) * n
         return h, h
 
     outputs, h = over_steps(step, x, lengths, h, reverse, project)
     return (outputs if x.shape[1] else x.new_zeros(*x.shape[:2], H)), h
+
+
+def gru_gates(of_x: Tensor, of_h: Tensor, h: Tensor, functions: GRUFunctions, norm: Normalised | None = None) -> Tensor:
+    """Turn the products of x and of h, with their biases, and h into the next h, the reset after the product.
+
+        z = gate(x_z + h_z),  r = gate(x_r + h_r)
+        n = candidate(x_n + r * h_n)
+        h' = z * h + (1 - z) * n
+
+    Args:
+        of_x: `[N, 3H]` for z, r, n.
+        of_h: the same.
+        h: `[N, H]`.
+        functions: those of the cell.
+        norm: how the sums of z and of r, then x_n and h_n are normalised, or None.
+    """
+    gate = ACTIVATIONS[functions.gate]
+    (x_z, x_r, x_n), (h_z, h_r, h_n) = of_x.chunk(3, dim=-1), of_h.chunk(3, dim=-1)
+    z, r = x_z + h_z, x_r + h_r
+    if norm is not None:
+        z, r, x_n, h_n = (norm.of(one, place) for place, one in enumerate((z, r, x_n, h_n)))
+    z, r = gate(z), gate(r)
+    return z * h + (1 - z) * ACTIVATIONS[functions.candidate](x_n + r * h_n)

@@ -17,21 +17,32 @@ from torch.nn.utils.rnn import PackedSequence
 from quadgate.cell import Activations
 from quadgate.errors import InputError
 from quadgate.modules.operator import lstm
+from quadgate.modules.options import (
+    add_parameters,
+    check_activations,
+    check_share,
+    described_options,
+    has_defaults,
+    reset_norms,
+    suffixes,
+    zoned,
+)
 from quadgate.modules.placement import Weights, normal
 from quadgate.modules.sequence import (
     Cell,
     Lengths,
     Normalised,
     State,
-    check_activation,
     gates,
     lengths_tensor,
     limited,
     over_steps,
 )
-from quadgate.modules.stack import described_options, kernels_take, run_stack
+from quadgate.modules.stack import kernels_take, run_stack
 
 _TORCH_FORWARD: Any = nn.LSTM.forward
+_PLACES = ("gate", "cell", "output")
+_NORMS = 5  # of i, j, f, o and c
 
 
 class LSTM(nn.RNNBase):
@@ -100,20 +111,15 @@ class LSTM(nn.RNNBase):
         self.peepholes, self.layer_norm = peepholes, layer_norm
         self.cell_clip, self.projection_clip = cell_clip, projection_clip
         self.zoneout, self.recurrent_dropout = _shares(zoneout), recurrent_dropout
-        _check_share("recurrent_dropout", recurrent_dropout)
-        for place in ("gate", "cell", "output"):
-            check_activation(getattr(self.activations, place), f"activations.{place}")
-        for suffix in self._suffixes():
-            _add_options(self, suffix)
+        check_share("recurrent_dropout", recurrent_dropout)
+        check_activations(self.activations, _PLACES)
+        for suffix in suffixes(self):
+            add_parameters(self, suffix, _NORMS if layer_norm else 0, peepholes)
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, as `torch.nn.LSTM` does; a normalisation starts as none."""
         super().reset_parameters()
-        _reset_norms(self)
-
-    def _suffixes(self) -> list[str]:
-        directions = ("", "_reverse") if self.bidirectional else ("",)
-        return [f"_l{layer}{direction}" for layer in range(self.num_layers) for direction in directions]
+        reset_norms(self)
 
     def forward(
         self,
@@ -137,13 +143,9 @@ class LSTM(nn.RNNBase):
             RuntimeError, ValueError: as `torch.nn.LSTM`.
             InputError: lengths that do not fit, or that are given beside a PackedSequence.
         """
-        if not kernels_take(input) and self._is_plain and lengths is None and not cells:
+        if not kernels_take(input) and has_defaults(self, LSTM, _OPTIONS) and lengths is None and not cells:
             return _TORCH_FORWARD(self, input, hx)
         return run_stack(self, self._layer, input, hx, lengths, cells)
-
-    @property
-    def _is_plain(self) -> bool:
-        return all(getattr(self, name) == getattr(LSTM, name) for name in _OPTIONS)
 
     def _layer(
         self, suffix: str, x: Tensor, lengths: Tensor | None, state: State | None, reverse: bool, cells: bool
@@ -200,7 +202,7 @@ class LSTM(nn.RNNBase):
             if matrices.projection is not None:
                 h = limited(h @ matrices.projection, cell.projection_clip)
             c, h = (
-                _zoned(new, old, share, self.training)
+                zoned(new, old, share, self.training)
                 for new, old, share in zip((c, h), (c_before, h_before), self.zoneout, strict=True)
             )
             return torch.cat([h, c], 1), (c, h)
@@ -264,22 +266,17 @@ class LSTMCell(nn.LSTMCell):
         super().__init__(*args, **kwargs)
         self.forget_bias, self.activations, self.cell_clip = forget_bias, activations or Activations(), cell_clip
         self.peepholes, self.layer_norm, self.zoneout = peepholes, layer_norm, _shares(zoneout)
-        for place in ("gate", "cell", "output"):
-            check_activation(getattr(self.activations, place), f"activations.{place}")
-        _add_options(self, "")
+        check_activations(self.activations, _PLACES)
+        add_parameters(self, "", _NORMS if layer_norm else 0, peepholes)
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, as `torch.nn.LSTMCell` does; a normalisation starts as none."""
         super().reset_parameters()
-        _reset_norms(self)
-
-    @property
-    def _plain(self) -> bool:
-        return all(getattr(self, name) == getattr(LSTMCell, name) for name in _CELL_OPTIONS)
+        reset_norms(self)
 
     def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (PyTorch's name)
         """Take `input [N, C]` or `[C]` and `(h, c)` to the next `(h, c)`, as `torch.nn.LSTMCell` does."""
-        if self._plain or input.dim() not in (1, 2):
+        if has_defaults(self, LSTMCell, _CELL_OPTIONS) or input.dim() not in (1, 2):
             return super().forward(input, hx)
         batched = input.dim() == 2
         x = input if batched else input[None]
@@ -298,7 +295,7 @@ class LSTMCell(nn.LSTMCell):
         cell = Cell(self.forget_bias, *_names(self.activations), cell_clip=self.cell_clip)
         h, c = gates(z, c_before, cell, matrices.peepholes, norm)
         c, h = (
-            _zoned(new, old, share, self.training)
+            zoned(new, old, share, self.training)
             for new, old, share in zip((c, h), (c_before, h_before), self.zoneout, strict=True)
         )
         return (h, c) if batched else (h[0], c[0])
@@ -330,31 +327,8 @@ def _shares(zoneout: float | tuple[float, float]) -> tuple[float, float]:
     if len(zoneout) != 2:
         raise InputError(f"zoneout: found {len(zoneout)} shares, expected one, or two, of c and of h")
     for share in zoneout:
-        _check_share("zoneout", share)
+        check_share("zoneout", share)
     return zoneout[0], zoneout[1]
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0 <= share < 1:
-        raise InputError(f"{name}: found {share}, expected a share from 0 up to, not including, 1")
-
-
-def _add_options(module: LSTM | LSTMCell, suffix: str) -> None:
-    """Add the parameters that PyTorch's classes lack."""
-    H, like = module.hidden_size, next(module.parameters()).detach()
-    values = {}
-    if module.peepholes:
-        values["weight_ch"] = like.new_empty(3, H).uniform_(-(H**-0.5), H**-0.5)
-    if module.layer_norm:
-        values |= {"weight_ln": like.new_ones(5, H), "bias_ln": like.new_zeros(5, H)}
-    for name, value in values.items():
-        module.register_parameter(f"{name}{suffix}", nn.Parameter(value))
-
-
-def _reset_norms(module: nn.Module) -> None:
-    for name, parameter in module.named_parameters():
-        if name.startswith(("weight_ln", "bias_ln")):
-            nn.init.constant_(parameter, float(name.startswith("weight")))
 
 
 def _names(activations: Activations) -> tuple[str, str, str]:
@@ -363,11 +337,3 @@ def _names(activations: Activations) -> tuple[str, str, str]:
 
 def _cell_of(layer: LSTM) -> Cell:
     return Cell(layer.forget_bias, *_names(layer.activations), None, layer.cell_clip, layer.projection_clip)
-
-
-def _zoned(new: Tensor, old: Tensor, share: float, training: bool) -> Tensor:
-    if not share:
-        return new
-    if not training:
-        return share * old + (1 - share) * new
-    return torch.where(torch.rand_like(new) < share, old, new)

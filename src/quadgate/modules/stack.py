@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._VF import _pack_padded_sequence, _pad_packed_sequence
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
@@ -94,12 +94,6 @@ def kernels_take(given: Any) -> bool:
     if isinstance(given, PackedSequence):
         return given.data.device.type == "cpu" and compiled_is_built()
     return given.device.type == "cpu" and compiled_is_built() and given.dim() in (2, 3) and 0 not in given.shape
-
-
-def described_options(module: nn.Module, names: Sequence[str]) -> str:
-    """Write the options that differ from their defaults, as PyTorch writes its own."""
-    changed = ((name, getattr(module, name), getattr(type(module), name)) for name in names)
-    return "".join(f", {name}={value!r}" for name, value, default in changed if value != default)
 
 
 def _as_given(module: Any, sequences: Tensor, batched: bool) -> Tensor:
