@@ -1,5 +1,7 @@
 """Training that goes on: `warm_start` and `partial_fit`, of classes and of quantities."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ def test_what_cannot_go_on_is_refused_in_one_line():
         (lambda: fitted.set_params(units=5).fit(X, Y), "units: found 5, but the network to train further has 6"),
         (lambda: fitted.set_params(units=6).fit(X, np.where(Y == "no", "no", "maybe")), "found the class 'maybe'"),
         (lambda: fitted.fit([one[:, :2] for one in X], Y), "X: found 2 channels, expected 3 as in fit"),
-        (lambda: fitted.set_params(filters=4).fit(X, Y), "found convolutions, whose batch normalisation"),
+        (lambda: fitted.set_params(filters=4).fit(X, Y), "filters: found 4, but the network to train further has 0"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             call()
@@ -144,3 +146,79 @@ def test_a_part_of_one_quantity_does_not_blow_up():
     regressor = LSTMRegressor(**QUICK).fit(X, 900 + 50 * MADE.labels)
     regressor.partial_fit(X[:3], [0.1] * 3)
     assert np.isfinite(regressor.predict(X)).all()
+
+
+CHANCES = {
+    "order": {"batch_size": 4, "noise": 0.0, "dropout": 0.0},
+    "noise": {"batch_size": 32, "noise": 0.5, "dropout": 0.0},
+    "dropout": {"batch_size": 32, "noise": 0.0, "dropout": 0.5},
+}
+
+
+@pytest.mark.parametrize("kind", CHANCES)
+def test_each_pass_draws_its_own_chance(kind):
+    first = LSTMClassifier(**QUICK | {"epochs": 1}, optimizer="adam", **CHANCES[kind]).partial_fit(X, Y)
+    model = first.model_
+    second = pickle.loads(pickle.dumps(first)).partial_fit(X, Y)
+    first._epochs = 0  # as if nothing had been drawn yet
+    first.model_ = model
+    assert gap(first.partial_fit(X, Y), second) > 1e-5
+
+
+def test_passes_and_fits_go_through_the_same_chance():
+    """Two epochs are two passes, but for the moments of the optimizer, which begin anew."""
+    settings = QUICK | {"learning_rate": 1e-9, "noise": 0.5, "average": 0.0, "weight_decay": 0.0}
+    whole = LSTMClassifier(**settings | {"epochs": 2}).fit(X, Y)
+    parts = LSTMClassifier(**settings).partial_fit(X, Y)
+    losses = [parts.history_[0].train_loss, parts.partial_fit(X, Y).history_[0].train_loss]
+    np.testing.assert_allclose(losses, [one.train_loss for one in whole.history_], rtol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["files", "pickle"])
+@pytest.mark.parametrize("kind", ["classes", "quantity", "convolutions"])
+def test_a_pass_after_a_file_is_a_pass_without(way, kind, tmp_path):
+    if kind == "quantity":
+        estimator, y = LSTMRegressor(**QUICK), 900 + 50 * MADE.labels + np.arange(32)
+    elif kind == "classes":
+        estimator, y = LSTMClassifier(**QUICK), Y
+    else:
+        estimator, y = LSTMClassifier("best", **QUICK | {"epochs": 2}, filters=3, members=2, steps=0), Y
+    estimator.partial_fit(X[:20], y[:20]).partial_fit(X[20:], y[20:])
+    if way == "files":
+        estimator.save(tmp_path)
+        back = type(estimator).load(tmp_path)
+        back.set_params(random_state=1)
+    else:
+        back = pickle.loads(pickle.dumps(estimator))
+    assert gap(back.partial_fit(X[:20], y[:20]), estimator.partial_fit(X[:20], y[:20])) == 0
+    assert gap(back.partial_fit(X, y), estimator.partial_fit(X, y)) == 0
+
+
+def test_a_quantity_keeps_the_unit_of_the_first_cases():
+    """A part far from the others moves the network by what it is wrong, in the unit of the first."""
+    y = np.linspace(900, 1000, 32)
+    regressor = LSTMRegressor(**QUICK).fit(X, y)
+    first = (regressor._mean, regressor._scale)
+    np.testing.assert_allclose(first, (y.mean(), y.std()))
+    regressor.partial_fit(X[:4], y[:4] + 5000)
+    assert (regressor._mean, regressor._scale) == first
+    assert regressor.history_[0].train_loss > 100  # (5000 / 30)^2; a scale of its own would make it about 1
+    again = LSTMRegressor(**QUICK).fit(X, y).fit(X, y + 5000)  # anew
+    assert again._mean == pytest.approx(y.mean() + 5000)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_convolutions_go_on_from_where_they_were(members):
+    settings = QUICK | {"epochs": 16, "steps": 0, "filters": 5, "members": members, "frames": 0}
+    first = LSTMClassifier("best", **settings).fit(X, Y)
+    gentle = {"learning_rate": 1e-9, "weight_decay": 0.0, "dropout": 0.0, "noise": 0.0, "batch_size": 32}
+    again = pickle.loads(pickle.dumps(first)).set_params(**gentle).partial_fit(X, Y)
+    np.testing.assert_allclose(again.predict_proba(X), first.predict_proba(X), atol=0.02)
+    assert gap(again, first) > 0
+    trained = pickle.loads(pickle.dumps(first)).set_params(warm_start=True, epochs=20).fit(X, Y)
+    assert trained.history_[0].train_loss < first.history_[-1].train_loss + 0.05
+    assert trained.score(X, Y) >= first.score(X, Y)
+    with pytest.raises(InputError, match="filters: found 6, but the network to train further has 5"):
+        trained.set_params(filters=6).partial_fit(X, Y)
+    with pytest.raises(InputError, match=f"members: found 4, but the network to train further has {members}"):
+        trained.set_params(filters=5, members=4).partial_fit(X, Y)

@@ -108,7 +108,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         changes: dict[str, Any] | None = None,
     ) -> None:
         """Train, from the network that is there when `further`; `changes` are of the settings."""
-        from quadgate.training import train
+        from quadgate.training import Start, train
 
         settings = self._settings().changed(**(changes or {}))
         further = further and self.__sklearn_is_fitted__()
@@ -144,7 +144,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             settings,
             callbacks=tuple(self.callbacks or ()),
             classes=self._all_classes(),
-            start=self.model_ if further else None,
+            start=Start(self.model_, self._epochs, self._mean, self._scale) if further else None,
         )
         self._keep(run, cases, places)
 
@@ -175,6 +175,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             tuple(map(str, self._places.tolist())),
             self._names_of(cases),
         )
+        self._epochs, self._mean, self._scale = run.further.epochs, run.further.mean, run.further.scale
         self.history_ = run.history.epochs
         self.n_iter_ = len(self.history_)
         self.reach_ = run.reach_before

@@ -165,7 +165,8 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     ) -> LSTMClassifier:
         """Go on with the network that is there for one pass over these cases, without a validation part.
 
-        The channels are scaled by what the first cases said, and the moments of the optimizer begin anew.
+        The channels are scaled by what the first cases said, the moments of the optimizer begin anew, and a second
+        pass draws another order, noise and dropout than the first.
 
         Args:
             X: see the class.

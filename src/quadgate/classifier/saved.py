@@ -13,7 +13,7 @@ from quadgate.explain import TrainingCases
 from quadgate.formats import load
 from quadgate.model import write_atomically
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 ESTIMATOR = "estimator.json"
 NOT_SAVED = ("random_state", "callbacks")
 
@@ -32,6 +32,8 @@ def header_of(estimator: Any) -> str:
         "classes": None if classes is None else classes.tolist(),
         "classes_dtype": None if classes is None else classes.dtype.str,
         "means": estimator._means.tolist(),
+        "epochs": estimator._epochs,
+        "quantity": [estimator._mean, estimator._scale],
         "n_channels_in": estimator.n_channels_in_,
         "n_features_in": getattr(estimator, "n_features_in_", None),
         "channel_names_in": getattr(estimator, "channel_names_in_", None),
@@ -67,6 +69,8 @@ def read(cls: type[Any], folder: Path) -> Any:
         if header["classes"] is not None:
             estimator.classes_ = np.array(header["classes"], dtype=np.dtype(header["classes_dtype"]))
         estimator._means = np.array(header["means"], np.float64)
+        estimator._epochs = int(header["epochs"])
+        estimator._mean, estimator._scale = map(float, header["quantity"])
         estimator.n_channels_in_ = int(header["n_channels_in"])
         if header["n_features_in"] is not None:
             estimator.n_features_in_ = int(header["n_features_in"])

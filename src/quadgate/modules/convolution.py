@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +46,34 @@ class Convolutions(nn.Module):
             z = torch.relu(norm(layer(z))) if whole else _within(layer(z), norm, valid)
         return z.sum(2) / lengths.clamp(min=1)[:, None]
 
+    def unfold(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take over what `folded` returned, with normalisations that change nothing."""
+        for layer, norm, (kernel, bias) in zip(self.layers, self.norms, layers, strict=True):
+            layer.load_state_dict({"weight": kernel.permute(2, 1, 0), "bias": bias})
+            _answer_as_before(norm, torch.zeros_like(bias), torch.ones_like(bias))
+
+    def settle(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """After `unfold`: make each normalisation one of what its convolution answers to `(x [N, T, C], lengths [N])`.
+
+        What the module answers stays the same after training, and in training nearly: a batch has not quite the mean
+        and variance of all.
+        """
+        count = 0
+        sums = [torch.zeros((), dtype=torch.float64) for _ in self.layers]
+        with torch.no_grad():
+            for x, lengths in batches:
+                valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+                z = torch.where(valid[:, :, None], x, 0.0).transpose(1, 2)
+                count += int(valid.sum())
+                for number, layer in enumerate(self.layers):
+                    z = layer(z)
+                    there = z.transpose(1, 2)[valid].double()
+                    sums[number] = sums[number].to(x.device) + torch.stack([there.sum(0), there.square().sum(0)])
+                    z = torch.where(valid[:, None], torch.relu(z), 0.0)
+            for norm, (first, second) in zip(self.norms, sums, strict=True):
+                mean = first / count
+                _answer_as_before(norm, mean, (second / count - mean.square()).clamp(min=0))
+
     def folded(self) -> list[tuple[Tensor, Tensor]]:
         """Return each layer's kernel `[k, C, F]` and bias `[F]`, with its normalisation as it is after training."""
         found = []
@@ -54,6 +84,12 @@ class Convolutions(nn.Module):
             kernel = (weight * factor[:, None, None]).permute(2, 1, 0)
             found.append((kernel.detach(), ((bias - buffers["running_mean"]) * factor + shift).detach()))
         return found
+
+
+def _answer_as_before(norm: nn.Module, mean: Tensor, variance: Tensor) -> None:
+    """Let a normalisation take off a mean and a variance, and put them back."""
+    state = {"running_mean": mean, "running_var": variance, "bias": mean, "weight": torch.sqrt(variance + EPSILON)}
+    norm.load_state_dict(norm.state_dict() | state)
 
 
 def _within(z: Tensor, norm: nn.Module, valid: Tensor) -> Tensor:

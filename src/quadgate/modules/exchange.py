@@ -105,6 +105,28 @@ def from_model(model: Model) -> SequenceClassifier:
     return module
 
 
+def from_member(member: Member) -> SequenceClassifier | LSTMFCN:
+    """Build the module of a member of an `Ensemble`, as `from_model`; its convolutions have yet to be settled.
+
+    Raises:
+        InputError: as `from_model`.
+
+    >>> module = LSTMFCN(SequenceClassifier(3, 4), filters=8).eval()
+    >>> x = torch.ones(1, 5, 3)
+    >>> torch.allclose(from_member(to_member(module)).eval()(x), module(x), atol=1e-5)
+    True
+    """
+    lstm, branch = from_model(member.model), member.convolutions
+    if branch is None:
+        return lstm
+    module = LSTMFCN(lstm, branch.weights.shape[0])
+    layers = [tuple(map(torch.from_numpy, pair)) for pair in zip(branch.kernels, branch.biases, strict=True)]
+    module.convolutions.unfold([(kernel, bias) for kernel, bias in layers])
+    with torch.no_grad():
+        module.weights.copy_(torch.from_numpy(branch.weights))
+    return module
+
+
 def _layers(module: SequenceClassifier) -> list[list[BasicLSTM]]:
     """The layers as a Model arranges them: forward before backward within each."""
     pairs = [module.forward_layers, module.backward_layers] if module.bidirectional else [module.forward_layers]

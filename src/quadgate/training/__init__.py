@@ -1,5 +1,6 @@
 """Training: the loop and its settings, history, checkpoints, how far back the gradient reaches, and the run folder."""
 
+from quadgate.training.blueprint import Start
 from quadgate.training.examples import Examples
 from quadgate.training.history import Epoch, History
 from quadgate.training.loop import Callback, DivergedError, Plan, fit
@@ -21,6 +22,7 @@ __all__ = [
     "Reach",
     "Run",
     "Settings",
+    "Start",
     "StoppedError",
     "TensorBoard",
     "check_folder",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +10,33 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from quadgate.data import Sequences, fit_scaling
 from quadgate.errors import InputError
-from quadgate.model import Ensemble, Model, Patches, Scaling
+from quadgate.model import Ensemble, Member, Model, Patches, Scaling
 from quadgate.modules import LSTMFCN, SequenceClassifier
-from quadgate.modules.exchange import from_model, to_member, to_model
-from quadgate.training.examples import Examples
+from quadgate.modules.exchange import from_member, to_member, to_model
+from quadgate.training.examples import Examples, placed
 from quadgate.training.settings import Settings
 
 KEPT = ("units", "layers", "bidirectional", "pool", "forget_bias")  # of a network that is trained further
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A trained network to go on with.
+
+    Attributes:
+        model: of one or several networks; its scaling of the channels and its patches are kept.
+        epochs: that it was trained for; the next one draws the chance of the epoch after them.
+        mean, scale: of the quantity that it learned, which are kept too; 0 and 1 for classes.
+    """
+
+    model: Model | Ensemble
+    epochs: int = 0
+    mean: float = 0.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +49,7 @@ class Blueprint:
         classes: `[K]`, what the outputs stand for; empty where a quantity is predicted.
         mean, scale: of that quantity: the network learns `(value - mean) / scale`, and what is saved undoes it.
         longest: steps of the longest series, cut.
-        start: the model to go on with, or None to draw the first weights.
+        start: what to go on with, or None to draw the first weights.
     """
 
     scaling: Scaling
@@ -42,7 +58,7 @@ class Blueprint:
     mean: float
     scale: float
     longest: int
-    start: Model | Ensemble | None = None
+    start: Start | None = None
 
     @classmethod
     def of(
@@ -50,7 +66,7 @@ class Blueprint:
         sequences: Sequences,
         settings: Settings,
         classes: ArrayLike | None = None,
-        start: Model | Ensemble | None = None,
+        start: Start | None = None,
     ) -> Blueprint:
         """Decide; `classes` are those of the cases where they are not given.
 
@@ -62,11 +78,11 @@ class Blueprint:
         patches = Patches() if stride == 1 else Patches(2 * stride, stride)
         scaling = None
         if start is not None:
-            _check_start(start, settings, sequences)
-            scaling = start.scaling
-            patches = start.patches if isinstance(start, Ensemble) else Patches()
-        mean, scale = 0.0, 1.0
-        if sequences.values is not None:
+            _check_start(start.model, settings, sequences)
+            scaling = start.model.scaling
+            patches = start.model.patches if isinstance(start.model, Ensemble) else Patches()
+        mean, scale = (0.0, 1.0) if start is None else (start.mean, start.scale)
+        if start is None and sequences.values is not None:
             mean, scale = float(sequences.values.mean()), float(sequences.values.std())
             if scale <= 1e-6 * np.abs(sequences.values).max():  # all the same, but for rounding
                 scale = 1.0
@@ -91,8 +107,13 @@ class Blueprint:
             steps = tuple(np.searchsorted(self.classes, one).astype(np.int64) for one in sequences.step_labels)
         return Examples(series, targets, sequences.weights, steps)
 
-    def build(self, settings: Settings, number: int = 0) -> SequenceClassifier | LSTMFCN:
+    def build(self, settings: Settings, every: Examples, number: int = 0) -> SequenceClassifier | LSTMFCN:
         """Make member `number` before this run trains it; new weights are drawn from the seed alone.
+
+        Args:
+            settings: of the member.
+            every: all examples of the run, by which a trained network finds its normalisation again.
+            number: of the member.
 
         Raises:
             InputError: the device is not there.
@@ -100,7 +121,10 @@ class Blueprint:
         if settings.device.startswith("cuda") and not torch.cuda.is_available():
             raise InputError(f"device: found {settings.device!r}, but no GPU is usable here; quadgate doctor says why")
         module = self._drawn(settings) if self.start is None else self._started(self.start, settings, number)
-        return module.to(settings.device, torch.float64 if settings.precision == "float64" else torch.float32)
+        module = module.to(settings.device, torch.float64 if settings.precision == "float64" else torch.float32)
+        if self.start is not None and isinstance(module, LSTMFCN):
+            module.convolutions.settle(_in_batches(every, settings.batch_size, module))
+        return module
 
     def model(self, modules: Sequence[nn.Module], sequences: Sequences) -> Model | Ensemble:
         """Return what is saved: one network that reads step by step is a Model, all else an Ensemble."""
@@ -130,13 +154,17 @@ class Blueprint:
             )
             return LSTMFCN(lstm, settings.filters) if settings.filters else lstm
 
-    def _started(self, start: Model | Ensemble, settings: Settings, number: int) -> SequenceClassifier:
+    def _started(self, start: Start, settings: Settings, number: int) -> SequenceClassifier | LSTMFCN:
         """Return the module of a trained network, which learns the scaled quantity again where it is one."""
-        module = from_model(start.members[number].model if isinstance(start, Ensemble) else start)
-        module.dropout.p = settings.dropout
+        whole = start.model
+        module = from_member(whole.members[number] if isinstance(whole, Ensemble) else Member(whole))
+        lstm = module.lstm if isinstance(module, LSTMFCN) else module
+        lstm.dropout.p = settings.dropout
         with torch.no_grad():
-            module.weights.div_(self.scale)
-            module.biases.sub_(self.mean).div_(self.scale)
+            lstm.weights.div_(self.scale)
+            lstm.biases.sub_(self.mean).div_(self.scale)
+            if module is not lstm:
+                module.weights.div_(self.scale)
         return module
 
     def _undone(self, module: Any) -> Any:
@@ -153,19 +181,22 @@ class Blueprint:
         return module
 
 
+def _in_batches(every: Examples, size: int, module: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return all examples, `x [n, T, C]` and `lengths [n]` at a time, where the module is."""
+    for indices in np.split(np.argsort(every.lengths, kind="stable"), range(size, len(every), size)):
+        x, lengths, _ = every.batch(indices)
+        yield placed(x, module), placed(lengths, module)
+
+
 def _check_start(start: Model | Ensemble, settings: Settings, sequences: Sequences) -> None:
     """Refuse a model that cannot be trained further: another network than the settings ask for, or other channels."""
-    members = [member.model for member in start.members] if isinstance(start, Ensemble) else [start]
-    if settings.filters or (isinstance(start, Ensemble) and any(one.convolutions for one in start.members)):
-        raise InputError(
-            "training further: found convolutions, whose batch normalisation a trained model no longer has; expected "
-            "LSTM layers alone (filters=0)"
-        )
-    asked = {name: getattr(settings, name) for name in KEPT} | {"members": settings.members}
+    members = start.members if isinstance(start, Ensemble) else (Member(start),)
+    asked = {name: getattr(settings, name) for name in (*KEPT, "filters", "members")}
     asked |= {"channels": len(sequences.channels)}
-    for model in members:
-        found = {name: getattr(model.network, name, None) for name in KEPT} | {"members": len(members)}
-        found |= {"channels": start.inputs}
+    for member in members:
+        filters = 0 if member.convolutions is None else member.convolutions.weights.shape[0]
+        found = {name: getattr(member.model.network, name, None) for name in KEPT}
+        found |= {"filters": filters, "members": len(members), "channels": start.inputs}
         for name, value in asked.items():
             if found[name] != value:
                 raise InputError(

@@ -46,11 +46,13 @@ class Plan:
         stage: the name in the history.
         epochs: how many at most.
         checkpoint: the file that is written after every epoch, and gone on from where it exists; None for no file.
+        before: epochs that the network was trained for before this fit, whose chance is not drawn again.
     """
 
     stage: str
     epochs: int
     checkpoint: Path | None = None
+    before: int = 0
 
 
 def fit(
@@ -66,7 +68,7 @@ def fit(
 
     Best is lowest in validation loss; training stops when it has not fallen for `settings.patience` epochs. Without a
     validation part all epochs are run and the last weights stay. Every chance event of epoch e is drawn from
-    (seed, e), so the result depends on nothing but the arguments and a stopped fit goes on exactly.
+    (seed, plan.before + e), so the result depends on nothing but the arguments and a stopped fit goes on exactly.
 
     Args:
         module: called as `module(x [N, T, C], lengths [N]) -> logits [N, K]`.
@@ -162,7 +164,7 @@ def train_epoch(
 ) -> tuple[float, float, float]:
     """Take one step for each batch; return the mean loss, the mean gradient norm and the last learning rate."""
     done = state.position.epoch
-    chance = np.random.SeedSequence((settings.seed, done))
+    chance = np.random.SeedSequence((settings.seed, plan.before + done))
     rng = np.random.default_rng(chance)
     order = list(batches(train.lengths, settings.batch_size, rng))
     state.module.train()

@@ -21,7 +21,7 @@ from quadgate.formats import save
 from quadgate.model import Ensemble, Model
 from quadgate.model.atomic import remove_unfinished
 from quadgate.modules import LSTMFCN, SequenceClassifier
-from quadgate.training.blueprint import Blueprint
+from quadgate.training.blueprint import Blueprint, Start
 from quadgate.training.checkpoint import Position
 from quadgate.training.examples import Examples
 from quadgate.training.history import History
@@ -52,6 +52,7 @@ class Run:
         history: every epoch.
         search: where the first fit of the first member ended, the one that was stopped by the validation part where
             there is one.
+        further: what a later run goes on with.
         reach_before, reach_after: how far back the gradient reaches in the untrained and the trained network.
         fitted_cases, validation_cases: how the training part was divided.
     """
@@ -61,6 +62,7 @@ class Run:
     model: Model | Ensemble
     history: History
     search: Position
+    further: Start
     reach_before: Reach
     reach_after: Reach
     fitted_cases: int
@@ -97,7 +99,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     announce: Callable[[Preview], None] = lambda _: None,
     classes: ArrayLike | None = None,
-    start: Model | Ensemble | None = None,
+    start: Start | None = None,
 ) -> Run:
     """Train a network on `sequences`, and leave it in `folder` where one is given.
 
@@ -114,7 +116,7 @@ def train(
         callbacks: see every batch and epoch.
         announce: is told what is about to be trained before it begins.
         classes: what to tell apart, where the cases at hand may lack some; those of the cases by default.
-        start: a trained model to go on with, its scaling and patches included, in place of weights drawn anew.
+        start: a trained network to go on with, in place of weights drawn anew.
 
     Raises:
         InputError: the data cannot be trained on, the folder is in use, or holds something else than a run, or `start`
@@ -130,7 +132,7 @@ def train(
     settings = settings.for_cases(len(sequences))
     plan = Blueprint.of(sequences, settings, classes, start)
     every = plan.examples(sequences)
-    untrained = plan.build(settings)
+    untrained = plan.build(settings, every)
     begin = perf_counter()
     reach_before = measure_reach(untrained, every)
     announce(Preview.of(untrained, settings, plan.patches, reach_before, perf_counter() - begin, len(every)))
@@ -154,18 +156,19 @@ def train(
         """Train one network into `doing`; return where its first fit ended."""
         nonlocal counts
         own = settings.changed(seed=settings.seed + MEMBERS_APART * number)
-        fits = _Fits(own, history, callbacks, checkpoints, "" if number == 0 else f" {number + 1}")
+        name, before = "" if number == 0 else f" {number + 1}", 0 if start is None else start.epochs
+        fits = _Fits(own, history, callbacks, checkpoints, name, before)
         ends = []
         for search in range(own.searches if own.valid_fraction else 0):
             part, held = split(sequences, own.valid_fraction, own.seed + search)
             learned, valid = plan.examples(part), plan.examples(held)
             counts = len(learned), len(valid)
-            doing[:] = [plan.build(own, number)]
+            doing[:] = [plan.build(own, every, number)]
             stage = "search" if search == 0 else f"search {search + 1}"
             ends.append(fits.fit(doing[0], learned, valid, stage, own.epochs))
         epochs = own.epochs if not ends else int(median(end.epoch for end in ends))
         if own.refit or not ends:
-            again = plan.build(own, number)
+            again = plan.build(own, every, number)
             ends.append(fits.fit(again, every, None, "refit", epochs))
             doing[:] = [again]
         return ends[0]
@@ -194,6 +197,7 @@ def train(
         model=model,
         history=history,
         search=first,
+        further=Start(model, (0 if start is None else start.epochs) + history.epochs[-1].epoch, plan.mean, plan.scale),
         reach_before=reach_before,
         reach_after=measure_reach(done[0], every),
         fitted_cases=counts[0],
@@ -210,6 +214,7 @@ class _Fits:
     callbacks: Sequence[Callback]
     checkpoints: Path | None
     member: str
+    before: int
 
     def fit(
         self, module: SequenceClassifier | LSTMFCN, learned: Examples, valid: Examples | None, stage: str, epochs: int
@@ -217,7 +222,8 @@ class _Fits:
         """Fit under the stage's name, with a checkpoint file of its own."""
         name = stage + self.member
         file = None if self.checkpoints is None else self.checkpoints / f"{name.replace(' ', '-')}.safetensors"
-        return fit(module, learned, valid, self.settings, Plan(name, epochs, file), self.history, self.callbacks)
+        plan = Plan(name, epochs, file, self.before)
+        return fit(module, learned, valid, self.settings, plan, self.history, self.callbacks)
 
 
 def new_folder(home: Path, name: str) -> Path:
