@@ -1,0 +1,156 @@
+"""A set of series in a folder of Parquet files, of which one row group is in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quadgate.data.columns import Columns
+from quadgate.data.parquet.opening import RowGroup, open_files, spanning_cases
+from quadgate.data.parquet.place import ENDINGS, Place
+from quadgate.data.parquet.rows import encoded, to_sequences
+from quadgate.data.sequences import Sequences
+from quadgate.errors import InputError
+
+
+def is_parquet_set(source: str) -> bool:
+    """Tell whether a source is a set of Parquet files: a folder with at least one, or a URL.
+
+    >>> is_parquet_set("s3://bucket/runs"), is_parquet_set("runs.parquet")
+    (True, False)
+    """
+    if "://" in source:
+        return True
+    folder = Path(source)
+    return folder.is_dir() and any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ParquetSet:
+    """Series in a folder of Parquet files, one row for each step, read by row groups.
+
+    The columns are the case, one for each channel, and where known a label, a group and a time. A case lies whole in
+    one row group; `quadgate data pack` writes such sets. Only the ends of the files are read to open one, and the
+    cases of row groups whose bounds touch.
+
+    Attributes:
+        place: where it lies.
+        groups: its row groups, in the order of the files.
+        roles: which column is what.
+        channels: C names.
+        fingerprint: by which the set is known again.
+        left_out: a line for each part that is damaged and left out.
+        excluded: cases that are left out because they lie in more than one row group.
+
+    >>> import tempfile, pyarrow, pyarrow.parquet
+    >>> folder = tempfile.mkdtemp()
+    >>> table = pyarrow.table({"case": ["a", "a", "b"], "x": [1.0, 2.0, 3.0], "label": ["up", "up", "down"]})
+    >>> pyarrow.parquet.write_table(table, f"{folder}/runs.parquet")
+    >>> ParquetSet.open(folder).read(0)
+    <Sequences: 2 cases x 1 to 2 steps x 1 channel, 2 classes>
+    """
+
+    place: Place
+    groups: tuple[RowGroup, ...]
+    roles: Columns
+    channels: tuple[str, ...]
+    fingerprint: str
+    left_out: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path,
+        columns: Columns | None = None,
+        skip_damaged: bool = False,
+        tell: Callable[[int, int], None] = lambda _, __: None,
+    ) -> ParquetSet:
+        """Open a set by its folder or URL.
+
+        Args:
+            source: a local folder, or a URL that fsspec knows.
+            columns: the columns that are no channels, where they are not recognised by their names.
+            skip_damaged: whether to leave out what is damaged; `left_out` says what.
+            tell: is told how many row groups of how many were looked through for cases that are cut in two.
+
+        Raises:
+            FileFormatError: a file is damaged, or has other columns than most: the text names file and row group.
+            InputError: there is no file, or a case lies in more than one row group.
+        """
+        place = Place(str(source))
+        opened = open_files(place, columns or Columns())
+        if opened.problems and not skip_damaged:
+            more = f" ({len(opened.problems) - 1:,} more like it)" if len(opened.problems) > 1 else ""
+            raise InputError(
+                f"{opened.problems[0]}{more}; --skip-damaged goes on with the rest, {len(opened.groups):,} row groups"
+            )
+        found = cls(place, opened.groups, opened.roles, opened.channels, opened.fingerprint)
+        spanning = spanning_cases(found.groups, found.cases_of, tell)
+        if spanning and not skip_damaged:
+            name, (one, other) = next(iter(spanning.items()))
+            more = f" ({len(spanning) - 1:,} more like it)" if len(spanning) > 1 else ""
+            raise InputError(
+                f"{other}: found the case {name!r}, which is also in {one}{more}, expected a case whole in one row "
+                "group; 'quadgate data pack' puts it together, --skip-damaged leaves it out"
+            )
+        cut = tuple(f"{b}: the case {name!r} is also in {a}" for name, (a, b) in spanning.items())
+        fingerprint = found.fingerprint + ("" if not cut else f" without {sorted(spanning)}")
+        return cls(
+            place,
+            found.groups,
+            found.roles,
+            found.channels,
+            fingerprint,
+            opened.problems + cut,
+            frozenset(spanning),
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.place.url.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def how(self) -> tuple[str, ...]:
+        """Lines that tell how it is read."""
+        roles = [
+            f"{what}: column {name!r}"
+            for what, name in (("cases", self.roles.case), ("labels", self.roles.label), ("groups", self.roles.group))
+            if name is not None
+        ]
+        files = len({group.file for group in self.groups})
+        lines = [f"{self.name}: a set of Parquet files ({files:,} with {len(self.groups):,} row groups)", *roles]
+        if self.roles.time not in (None, "none"):
+            lines.append(f"time: column {self.roles.time!r}, no channel")
+        lines.append(f"channels: {', '.join(self.channels)}")
+        return (*lines, *(f"left out: {line}" for line in self.left_out))
+
+    def read(self, number: int, every_step: bool | None = None) -> Sequences:
+        """Read one row group.
+
+        Args:
+            number: of the row group in `groups`.
+            every_step: whether there is a class at every step; None: where it changes within a case.
+
+        Raises:
+            FileFormatError: the row group is damaged.
+            InputError: a number, a label or a case is missing, or all cases are left out.
+        """
+        group = self.groups[number]
+        return to_sequences(self.table(group), self.roles, self.channels, str(group), every_step, self.excluded)
+
+    def cases_of(self, group: RowGroup) -> list[str]:
+        """Return the names of the cases of a row group, in the order in which they begin."""
+        with self.place.opened(group.file, str(group)) as file:
+            table = file.read_row_group(group.number, [self.roles.case], use_threads=False)
+        return [name for name in encoded(table, str(self.roles.case), str(group))[1] if name not in self.excluded]
+
+    def table(self, group: RowGroup) -> Any:
+        """Return the columns of a row group as pyarrow reads them."""
+        roles = (self.roles.case, self.roles.time, self.roles.label, self.roles.group)
+        wanted = [name for name in roles if name not in (None, "none")]
+        with self.place.opened(group.file, str(group)) as file:
+            return file.read_row_group(group.number, [*wanted, *self.channels], use_threads=False)

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from quadgate.data import make_sequences
+from quadgate.data.parquet import ParquetSet, Part, statistics_of, windows
+from quadgate.data.parquet import part as module
+from quadgate.errors import InputError
+
+
+@pytest.fixture
+def whole(made):
+    data = ParquetSet.open(made[0])
+    return Part.whole(data, statistics_of(data))
+
+
+def names(part):
+    found = [part.read(number) for number in range(len(part.data.groups))]
+    return [name for one in found if one is not None for name in one.names]
+
+
+def test_a_split_is_a_division(whole):
+    stay, held = whole.split(0.25, 0)
+    assert sorted(names(stay) + names(held)) == names(whole)
+    assert (len(stay), len(held)) == (len(names(stay)), len(names(held)))
+    assert 0.2 <= len(held) / len(whole) <= 0.3
+    again = whole.split(0.25, 0)[1]
+    assert names(again) == names(held)
+    assert names(whole.split(0.25, 1)[1]) != names(held)
+    third, fourth = stay.split(0.2, 5)
+    assert sorted(names(third) + names(fourth)) == names(stay)
+
+
+def test_groups_stay_on_one_side_and_classes_on_both(tmp_path, write):
+    sequences = make_sequences(60, time=20, channels=2)
+    subjects = [f"s{i % 6}" for i in range(60)]
+    write(tmp_path / "set" / "a.parquet", sequences, [f"{i:02}" for i in range(60)], subject=subjects)
+    data = ParquetSet.open(tmp_path / "set")
+    stay, held = Part.whole(data, statistics_of(data)).split(0.3, 0)
+    sides = [
+        {one for n in range(12) if (part := side.read(n)) for one in part.groups.tolist()} for side in (stay, held)
+    ]
+    assert not sides[0] & sides[1]
+    assert sides[0] | sides[1] == set(subjects)
+
+
+def test_one_group_cannot_be_divided(tmp_path, write):
+    sequences = make_sequences(6, time=20, channels=2)
+    write(tmp_path / "set" / "a.parquet", sequences, list("abcdef"), subject=["one"] * 6)
+    data = ParquetSet.open(tmp_path / "set")
+    with pytest.raises(InputError, match="set: found no division of its groups with every class on both sides"):
+        Part.whole(data, statistics_of(data)).split(0.3, 0)
+
+
+def test_what_nothing_can_be_learned_from_is_refused(tmp_path, write):
+    sequences = make_sequences(6, time=20, channels=2)
+    for folder, labels, told in (("a", None, "found no labels"), ("b", ("x", "x"), "found one class only")):
+        write(tmp_path / folder / "a.parquet", sequences, list("abcdef"), labels=labels)
+        data = ParquetSet.open(tmp_path / folder)
+        with pytest.raises(InputError, match=told):
+            Part.whole(data, statistics_of(data)).check_trainable()
+
+
+def test_a_sample_says_that_it_is_one(whole):
+    sample, told = whole.sample(12)
+    assert len(sample) == 12
+    assert told == "a sample of 12 of 40 cases, drawn with seed 0"
+    assert len(set(sample.names)) == 12
+    every, told = whole.sample(40)
+    assert (len(every), told) == (40, None)
+    assert sorted(every.names) == names(whole)
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 11])
+def test_the_shares_of_an_epoch_are_a_division(whole, shares, monkeypatch):
+    monkeypatch.setattr(module, "WINDOW", 1500)
+    part = whole.split(0.2, 0)[0]
+    found = [windows(part, 7, 3, (share, shares)) for share in range(shares)]
+    groups = [group for one in found for window in one for group in window.groups]
+    assert sorted(groups) == np.flatnonzero(part.counts).tolist()
+    assert sum(window.cases for one in found for window in one) == len(part)
+    for window in found[0]:
+        assert window.cases == sum(len(part.read(group)) for group in window.groups)
+
+
+def test_an_epoch_has_its_own_order(whole, monkeypatch):
+    monkeypatch.setattr(module, "WINDOW", 1)
+    orders = [tuple(one.groups for one in windows(whole, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)]
+    assert len(set(orders)) == 4
+    assert orders[0] == tuple(one.groups for one in windows(whole, 0, 0))
