@@ -9,6 +9,7 @@ import typer
 from quadgate import __version__
 from quadgate.cli.bench import bench
 from quadgate.cli.convert import convert, verify
+from quadgate.cli.data import data
 from quadgate.cli.demo import demo
 from quadgate.cli.doctor import doctor
 from quadgate.cli.evaluate import evaluate
@@ -59,3 +60,4 @@ app.command()(serve)
 app.command()(bench)
 app.command()(doctor)
 app.command()(demo)
+app.add_typer(data, name="data")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quadgate.data.mapping import mapped_array
 from quadgate.data.sequences import Dataset, Sequences
 from quadgate.errors import FileFormatError, InputError, suggest
 
@@ -72,7 +73,7 @@ def from_arrays(
     """
     if axes is not None and axes not in _AXES:
         raise InputError(f"axes: found {axes!r}, expected 'NTC' or 'NCT'; {suggest(axes, _AXES)}")
-    labels, how = (None, []) if y is None else _plain_labels(np.asarray(y))
+    labels, how = (None, []) if y is None else plain_labels(np.asarray(y))
     if isinstance(X, list | tuple):
         series, told = _from_list([_numbers(one, source) for one in X], axes, channels, source)
     else:
@@ -99,6 +100,30 @@ def read_npz(path: Path, axes: Axes | None = None, channels: int | None = None, 
         FileFormatError: the file is damaged, has no `X`, or holds Python objects.
         InputError: see `from_arrays`.
     """
+    arrays, told = arrays_of(path, group)
+    data = from_arrays(
+        arrays["x"],
+        arrays.get("y"),
+        lengths=arrays.get("lengths"),
+        groups=arrays.get("groups"),
+        axes=axes,
+        channels=channels,
+        source=path.name,
+    )
+    return Dataset(data.train, how=data.how + told)
+
+
+def arrays_of(path: Path, group: str | None = None, mapped: bool = False) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Return `x`, and where known `y`, `lengths` and `groups` of an `.npz`, and a line that tells what is left out.
+
+    Args:
+        path: of the archive.
+        group: the name of the array of groups, where it is another.
+        mapped: whether `X` stays on the disk where the archive is not compressed.
+
+    Raises:
+        FileFormatError: see `read_npz`.
+    """
     with _opened(path) as file:
         if file.peek(len(_MAGIC)).startswith(_MAGIC):
             raise FileFormatError(f"{path}: found a single array, expected an .npz archive; rename it to .npy")
@@ -107,24 +132,19 @@ def read_npz(path: Path, axes: Axes | None = None, channels: int | None = None, 
             spelled = {name.lower(): name for name in archive.files}
             groups_name = "groups" if group is None else group.lower()
             wanted = {"x", "y", "lengths", groups_name} & spelled.keys()
-            arrays = {name: archive[spelled[name]] for name in sorted(wanted)}
+            on_disk = mapped_array(path, spelled["x"]) if mapped and "x" in wanted else None
+            arrays = {} if on_disk is None else {"x": on_disk}
+            arrays |= {name: archive[spelled[name]] for name in sorted(wanted - arrays.keys())}
         except _DAMAGE as error:
             raise _unreadable(path, error) from error
     if "x" not in arrays or (group is not None and groups_name not in arrays):
         lacking = "X" if "x" not in arrays else group
         raise FileFormatError(f"{path}: found no array {lacking!r}; {suggest(str(lacking), spelled.values())}")
-    data = from_arrays(
-        arrays["x"],
-        arrays.get("y"),
-        lengths=arrays.get("lengths"),
-        groups=arrays.get(groups_name),
-        axes=axes,
-        channels=channels,
-        source=path.name,
-    )
+    if groups_name in arrays:
+        arrays["groups"] = arrays.pop(groups_name)
     left_out = sorted(set(spelled.values()) - {spelled[name] for name in wanted})
     told = (f"left out: {', '.join(left_out)}",) if left_out else ()
-    return Dataset(data.train, how=data.how + told)
+    return arrays, told
 
 
 def unfold(rows: Array, channels: int, axes: Axes | None, source: str) -> tuple[Array, str]:
@@ -219,7 +239,7 @@ def _swapped(found: str, axes: str = "NTC") -> InputError:
     )
 
 
-def _plain_labels(y: Array) -> tuple[Array, list[str]]:
+def plain_labels(y: Array) -> tuple[Array, list[str]]:
     """Return `[N]` labels of `[N]`, `[N, 1]` or one-hot `[N, K]`, and a line where that was more than a copy."""
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,50 @@ def read_folder(folder: Path, columns: Columns | None = None) -> Dataset:
         FileFormatError: a file is damaged or has other columns than the first.
         InputError: no file, files both in the folder and in folders of it, or a file without a label.
     """
-    given = columns or Columns()
+    return FolderOfFiles.open(folder, columns).read_all()
+
+
+@dataclass(frozen=True, eq=False)
+class FolderOfFiles:
+    """What is known of a folder before its files are read: `labels` and `groups` of each where they stand outside."""
+
+    folder: Path
+    files: list[Path]
+    given: Columns
+    labels: list[str] | None
+    groups: list[str] | None
+    told: str
+
+    @classmethod
+    def open(cls, folder: Path, columns: Columns | None = None) -> FolderOfFiles:
+        """Find the files and their labels; see `read_folder`."""
+        return cls(folder, *_survey(folder, columns or Columns()))
+
+    def read_all(self) -> Dataset:
+        """Read every file."""
+        return self._gather([read_delimited(file, KNOWN_NAMES) for file in self.files], None)
+
+    def read(self, index: int) -> Dataset:
+        """Read one file, under the names that the files have."""
+        return self._gather([read_delimited(self.files[index], KNOWN_NAMES)], index)
+
+    @cached_property
+    def _named(self) -> Delimited:
+        """The first file that names its columns; the first file where none does."""
+        forms = (read_delimited(file, KNOWN_NAMES) for file in self.files)
+        return next((form for form in forms if form.names is not None), read_delimited(self.files[0], KNOWN_NAMES))
+
+    def _gather(self, forms: list[Delimited], index: int | None) -> Dataset:
+        """Read all files, or the one at `index`, from their text."""
+        chosen = slice(None) if index is None else slice(index, index + 1)
+        named = next((form for form in forms if form.names is not None), forms[0]) if index is None else self._named
+        labels = None if self.labels is None else self.labels[chosen]
+        groups = None if self.groups is None else self.groups[chosen]
+        return _gather(self.folder, forms, named, self.given, labels, groups, self.told)
+
+
+def _survey(folder: Path, given: Columns) -> tuple[list[Path], Columns, list[str] | None, list[str] | None, str]:
+    """Return the files of a folder, the columns to look for in them, their labels and groups, and a line."""
     inside = _files_of(folder)
     table = next((file for file in inside if file.stem.lower() == "labels"), None)
     inside = [file for file in inside if file != table]
@@ -56,7 +101,7 @@ def read_folder(folder: Path, columns: Columns | None = None) -> Dataset:
     else:
         labels, groups = None, None
         told = f"{folder.name}: {len(files)} files in one folder"
-    return _gather(folder, files, given, labels, groups, told)
+    return files, given, labels, groups, told
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -72,15 +117,14 @@ def _files_of(folder: Path) -> list[Path]:
 
 def _gather(
     folder: Path,
-    files: list[Path],
+    forms: list[Delimited],
+    named: Delimited,
     given: Columns,
     labels: list[str] | None,
     groups: list[str] | None,
     told: str,
 ) -> Dataset:
     pandas = require("pandas", f"{folder} (a folder of tables) cannot be read")
-    forms = [read_delimited(file, KNOWN_NAMES) for file in files]
-    named = next((form for form in forms if form.names is not None), forms[0])
     roles = given.find(named.column_names, str(named.path.relative_to(folder)))
     text = {name for name in (roles.label, roles.group) if name is not None}
     frames = [_like(form, named, folder).frame(text)[list(named.column_names)] for form in forms]
@@ -97,7 +141,7 @@ def _gather(
     if groups is not None:
         frame = frame.assign(group=np.repeat(groups, rows))
         roles = Columns(time=roles.time, label=roles.label, group="group")
-    cases = np.repeat([file.relative_to(folder).as_posix() for file in files], rows)
+    cases = np.repeat([form.path.relative_to(folder).as_posix() for form in forms], rows)
     roles = Columns(time=roles.time, label=roles.label, group=roles.group)
     data = from_long(frame, roles, cases, folder.name, None if labels is None else np.repeat(labels, rows))
     return Dataset(data.train, how=(*how, *data.how))

@@ -98,15 +98,15 @@ def _read_source(source: str, given: dict[str, Any]) -> Dataset:
     if not path.exists():
         if suffix or len(path.parts) > 1:
             raise InputError(f"{path}: found no such file or folder")
-        _refuse(given, f"{source}, a data set of the archive")
+        refuse_arguments(given, f"{source}, a data set of the archive")
         return read_archive(source)
     if suffix == ".npy":
         return _read_arrays(path, None, given)
     if suffix == ".npz":
-        _refuse(given, f"{source}, arrays", "axes", "channels", "group")
+        refuse_arguments(given, f"{source}, arrays", "axes", "channels", "group")
         return read_npz(path, given["axes"], given["channels"], given["group"])
     if suffix == ".ts":
-        _refuse(given, f"{source}, a .ts file")
+        refuse_arguments(given, f"{source}, a .ts file")
         return _read_ts_pair(path)
     if suffix in TEXT or suffix in PARQUET:
         columns = Columns(given["case"], given["time"], given["label"], given["group"])
@@ -121,7 +121,7 @@ def _read_directory(folder: Path, given: dict[str, Any]) -> Dataset:
         return _read_arrays(entries["x.npy"], entries.get("y.npy"), given)
     pairs = [path for name, path in sorted(entries.items()) if name.endswith("_train.ts")]
     if len(pairs) == 1:
-        _refuse(given, f"{pairs[0]}, a .ts file")
+        refuse_arguments(given, f"{pairs[0]}, a .ts file")
         return _read_ts_pair(pairs[0])
     if len(pairs) > 1:
         raise InputError(
@@ -130,12 +130,12 @@ def _read_directory(folder: Path, given: dict[str, Any]) -> Dataset:
     if {"train", "test"} <= entries.keys() and entries["train"].is_dir() and entries["test"].is_dir():
         train, test = (_read_directory(entries[part], given) for part in ("train", "test"))
         return _with_test(train, test.train)
-    _refuse(given, f"{folder}, a folder", "case", "time", "label", "group")
+    refuse_arguments(given, f"{folder}, a folder", "case", "time", "label", "group")
     return read_folder(folder, Columns(given["case"], given["time"], given["label"], given["group"]))
 
 
 def _read_arrays(x: Path, y: Path | None, given: dict[str, Any]) -> Dataset:
-    _refuse(given, f"{x}, an array", "axes", "channels")
+    refuse_arguments(given, f"{x}, an array", "axes", "channels")
     return read_npy(x, y, given["axes"], given["channels"])
 
 
@@ -159,7 +159,7 @@ def _check_alike(train: Sequences, test: Sequences) -> None:
         )
 
 
-def _refuse(given: dict[str, Any], form: str, *accepted: str) -> None:
+def refuse_arguments(given: dict[str, Any], form: str, *accepted: str) -> None:
     """Refuse arguments that mean nothing for this form, rather than leave them unused."""
     for name, value in given.items():
         if value is not None and name not in accepted:

@@ -94,6 +94,13 @@ def open_files(place: Place, columns: Columns) -> Opened:
     return Opened(tuple(groups), roles, channels, digest.hexdigest(), tuple(problems))
 
 
+def table_of(place: Place, group: RowGroup, roles: Columns, channels: Sequence[str]) -> Any:
+    """Return the columns of a row group as pyarrow reads them."""
+    wanted = [name for name in (roles.case, roles.time, roles.label, roles.group) if name not in (None, "none")]
+    with place.opened(group.file, str(group)) as file:
+        return file.read_row_group(group.number, [*wanted, *channels], use_threads=False)
+
+
 def spanning_cases(
     groups: Sequence[RowGroup],
     cases_of: Callable[[RowGroup], list[str]],

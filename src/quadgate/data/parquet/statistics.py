@@ -19,13 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadgate.data.parquet.opening import hash_of
-from quadgate.data.parquet.parquet_set import ParquetSet
+from quadgate.data.parquet.parquet_set import STATISTICS, ParquetSet
 from quadgate.data.sequences import Sequences, tidy_labels
 
 if TYPE_CHECKING:
     from quadgate.model import Scaling
 
-FILE = "statistics.json"
 FORMAT_VERSION = 1
 BUCKETS = 64
 KEPT_EVERY = 10.0  # seconds of a pass after which what is known so far is kept
@@ -197,12 +196,12 @@ def _keep(data: ParquetSet, found: Statistics) -> bool:
     for name in ("mean", "squares", "low", "high"):
         document[name] = getattr(found, name)[filled].tolist()
     document["cases"] = found.cases
-    return data.place.write_text(FILE, json.dumps(document, ensure_ascii=False) + "\n")
+    return data.place.write_text(STATISTICS, json.dumps(document, ensure_ascii=False) + "\n")
 
 
 def _kept(data: ParquetSet) -> Statistics | None:
     """Return what was kept, or None where it is not there, not whole, or of other files."""
-    text = data.place.read_text(FILE)
+    text = data.place.read_text(STATISTICS)
     try:
         document = json.loads(text or "null")
         if document["format_version"] != FORMAT_VERSION or document["fingerprint"] != data.fingerprint:

@@ -1,0 +1,45 @@
+import json
+
+import numpy as np
+import pytest
+
+from quadgate.data.parquet import ParquetSet
+from quadgate.data.parquet import packing as module
+
+
+def test_a_set_is_packed_and_measured(command, folder):
+    code, out, err = command("data", "pack", "data.npz", "packed")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "data.npz: shape (30, 25, 4) is cases x steps x channels",
+        "packed: 30 cases x 25 steps x 4 channels, 2 classes",
+        "next: quadgate train packed",
+    ]
+    kept = json.loads((folder / "packed" / "statistics.json").read_text())
+    assert (kept["total_cases"], sorted(kept["classes"])) == (30, ["no", "yes"])
+    found = ParquetSet.open("packed").read(0)
+    at = found.names.index("7")
+    np.testing.assert_array_equal(found.series[at], np.load("data.npz")["X"][7])
+    assert command("data", "pack", "data.npz", "packed")[0] == 0
+
+
+def test_an_interrupt_says_how_to_go_on(command, folder, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_write_group", stop)
+        code, _, err = command("data", "pack", "data.npz", "packed")
+    assert code == 130
+    assert err.splitlines()[-1] == "stopped; go on with: quadgate data pack data.npz packed"
+    code, out, _ = command("data", "pack", "data.npz", "packed", "--json")
+    assert code == 0
+    assert json.loads(out) == {"source": "data.npz", "cases": {"packed": 30}}
+
+
+@pytest.mark.parametrize("source", ["nowhere.npz", "."])
+def test_what_cannot_be_packed_gets_one_line_and_leaves_nothing(command, folder, source):
+    code, out, err = command("data", "pack", source, "packed")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert not (folder / "packed").exists()
