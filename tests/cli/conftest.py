@@ -23,6 +23,21 @@ def command(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture(scope="session")
+def train_in():
+    """Run `quadgate train` in a folder, into its `run`."""
+
+    def train(folder, *arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["quadgate", "train", *arguments, "--out", "run"])
+            with pytest.raises(SystemExit) as end:
+                main()
+            assert not end.value.code
+
+    return train
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with a model of two classes and four channels in `model`, and data for it in `data.npz`."""

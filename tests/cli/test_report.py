@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 import quadgate
 from browser import opened
-from quadgate.cli import main
 from quadgate.data import Dataset, Sequences, make_sequences
 from quadgate.explain import TrainingCases, neighbors_of
 from quadgate.report.parts import parts_of_run
@@ -19,17 +17,12 @@ from quadgate.report.suspicion import duplicates
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, train_in):
     """A folder with `data.npz`, and a run that was trained on it; long enough to be read in patches."""
     folder = tmp_path_factory.mktemp("trained")
     made = make_sequences(40, time=130, channels=3, seed=1)
     np.savez(folder / "data.npz", X=np.stack(made.series), y=np.array(["no", "yes"])[made.labels])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["quadgate", "train", "data.npz", "--out", "run", "--epochs", "2", "--units", "4"])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert not end.value.code
+    train_in(folder, "data.npz", "--epochs", "2", "--units", "4")
     return folder
 
 
@@ -86,8 +79,41 @@ def test_other_data_are_judged_as_a_whole_and_beside_what_the_run_learned_from(i
     try:
         assert parts_of_run(run, Dataset(leaky.take(range(7))))[0] is None
         assert len(parts_of_run(run, own)[0]) == 30
+        moved = own.train.series[0] + np.float32(1e-3)
+        for other in (  # as many cases, the same labels, one number of one case apart
+            renamed,
+            replace(own.train, series=(moved, *own.train.series[1:])),
+            replace(own.train, series=own.train.series[1:] + own.train.series[:1]),
+        ):
+            nothing, judged, told = parts_of_run(run, Dataset(other))
+            assert nothing is None
+            assert len(judged) == 40
+            assert told.endswith("; the run learned from other data, which are not among these")
     finally:
         Path("away.npz").rename("data.npz")
+
+
+@pytest.mark.slow
+def test_data_that_took_the_place_of_the_run_s_own_are_not_taken_for_them(command, inside):
+    kept = dict(np.load("data.npz"))
+    code, out, _ = command("evaluate", "run", "data.npz")
+    assert code == 0
+    assert "note: it learned from 30 of these cases" in out
+    assert "`quadgate report run` judges the 10 others alone" in out
+    train, _, _ = parts_of_run(Path("run"))
+    np.savez("learned.npz", X=np.stack(train.series), y=train.labels)
+    assert "note: it learned from these very cases" in command("evaluate", "run", "learned.npz")[1]
+    try:
+        np.savez("data.npz", X=kept["X"] + 1, y=kept["y"])
+        train, judged, told = parts_of_run(Path("run"))
+        assert (train, len(judged)) == (None, 40)
+        assert told.endswith("the run learned from other data, which are not among these")
+        assert "note" not in command("evaluate", "run", "data.npz")[1]
+        code, _, err = command("report", "run", "--out", "other.html", "--json")
+        assert code == 0
+        assert "the run learned from other data" in err
+    finally:
+        np.savez("data.npz", **kept)
 
 
 @pytest.mark.slow

@@ -200,3 +200,39 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     for read in (read_npy, read_npz):
         with pytest.raises(InputError, match="cannot be opened"):
             read(tmp_path / "none")
+
+
+def test_a_class_at_each_step_is_told_from_one_for_each_case(tmp_path):
+    y = np.array([[0, 1, 1, 7], [1, 1, 0, 0]])
+    data = from_arrays(np.zeros((2, 4, 3)), y)
+    assert [one.tolist() for one in data.train.step_labels] == y.tolist()
+    assert data.how[-1] == "y: shape (2, 4) is a class at each step"
+    cut = from_arrays(np.zeros((2, 3, 4)), y[:, :, None].astype(str), lengths=[4, 2], axes="NCT").train
+    assert [one.tolist() for one in cut.step_labels] == [[0, 1, 1, 7], [1, 1]]
+    np.savez(tmp_path / "steps.npz", X=np.zeros((2, 4, 3)), y=y, lengths=[3, 4])
+    assert [len(one) for one in read_npz(tmp_path / "steps.npz").train.step_labels] == [3, 4]
+    ragged = from_arrays([np.zeros((4, 3)), np.zeros((2, 3))], [["b", "a", "a", "a"], ["b", "b"]], axes="NTC").train
+    assert [one.tolist() for one in ragged.step_labels] == [["b", "a", "a", "a"], ["b", "b"]]
+    assert from_arrays(np.zeros((3, 8)), np.full((3, 4), "x"), channels=2).train.step_labels is not None
+    for arguments, message in (
+        (
+            {"X": np.zeros((2, 4, 1)), "y": np.eye(4, dtype=int)[:2]},
+            r"y: found shape \(2, 4\) with a single 1 in each row",
+        ),
+        (
+            {"X": np.zeros((2, 4, 1)), "y": np.zeros((2, 5))},
+            r"y: found shape \(2, 5\), expected one label for each case or .* each of 4 steps",
+        ),
+        ({"X": np.zeros((3, 4, 1)), "y": np.zeros((2, 4))}, "3 labels|2 cases|3 cases"),
+        (
+            {"X": np.zeros((2, 4, 1)), "y": [[0, 1, 1, 1], [0]]},
+            "case 1: found 1 labels for 4 steps, expected one for each",
+        ),
+        (
+            {"X": np.zeros((2, 2, 1)), "y": np.array([[1.0, np.nan], [1, 1]])},
+            "case 0, step 1: found no label, expected a",
+        ),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            from_arrays(**arguments)
+        assert "\n" not in str(caught.value)

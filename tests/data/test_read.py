@@ -107,3 +107,12 @@ def test_a_foreign_file_is_refused_in_one_line(folder):
         with pytest.raises(FileFormatError, match=name) as refused:
             read(name)
         assert "\n" not in str(refused.value)
+
+
+def test_both_parts_have_a_class_at_each_step_where_one_has(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.zeros((2, 3, 1)), y=[[0, 1, 1], [1, 1, 0]])
+    np.savez(tmp_path / "b.npz", X=np.zeros((2, 4, 1)), y=[0, 1])
+    for one, other, steps in (("a", "b", [[0] * 4, [1] * 4]), ("b", "a", [[0, 1, 1], [1, 1, 0]])):
+        data = read(tmp_path / f"{one}.npz", test=tmp_path / f"{other}.npz")
+        assert [labels.tolist() for labels in data.test.step_labels] == steps
+        assert data.train.step_labels is not None

@@ -135,7 +135,8 @@ def test_a_wide_row_may_begin_or_end_with_its_label(tmp_path):
         ("case,a\n1,2\n1,\n", {}, r"a\.csv, case 0 \('1'\), step 1, channel 'a': found NaN"),
         ("case,a\n1,2\n1,inf\n", {}, "step 1, channel 'a': found an infinite number"),
         ("case,a,b\n1,2,3\n1,dog,3\n", {}, r"row 2, column 'a': found 'dog', expected a number"),
-        ("case,label,a\n1,up,3\n1,down,4\n", {}, r"case 1: found the labels 'up' and 'down', expected one"),
+        ("case,group,a\n1,up,3\n1,down,4\n", {}, r"case 1: found the groups 'up' and 'down', expected one"),
+        ("case,label,a\n1,up,3\n1,,4\n", {}, r"case 0 \('1'\), step 1: found no label, expected a class"),
         ("case,subject,a\n1,p,3\n1,q,4\n", {}, r"case 1: found the groups 'p' and 'q'"),
         ("case,label,a\n1,,3\n1,,4\n", {}, r"case 0: found no label"),
         ("case,time,a\n1,0,3\n1,0,4\n", {}, r"case 1: found the time 0 twice.*--time none"),
@@ -198,3 +199,23 @@ def test_ids_beyond_the_range_of_integers_stay_apart(tmp_path):
     pd.read_csv(path, dtype={"case": float}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match="row 1: found the case 18446744073709551616 as float64, which cannot tell"):
         read_table(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_label_that_changes_within_a_case_is_one_of_each_step(tmp_path, kind):
+    frame = pd.DataFrame(
+        {"case": [2, 1, 1, 2, 1], "t": [1, 0, 2, 0, 1], "a": [0.0, 1, 2, 3, 4], "label": ["y", "x", "y", "x", "x"]}
+    )
+    path = tmp_path / f"steps.{kind}"
+    write(frame, path)
+    data = read_table(path)
+    assert [one.tolist() for one in data.train.step_labels] == [["x", "y"], ["x", "x", "y"]]
+    assert [one[:, 0].tolist() for one in data.train.series] == [[3, 0], [1, 4, 2]]
+    assert data.train.labels.tolist() == ["y", "y"]
+    assert data.how[-1] == "labels change within a case: a class at each step"
+    assert data.train.describe() == "2 cases x 2 to 3 steps x 1 channel, 2 classes, one at each step"
+    with pytest.raises(
+        InputError, match=r"case 0 \('2'\): found the labels 'x', 'y', expected one for each case, or --pr"
+    ):
+        data.train.check_trainable()
+    data.train.check_trainable(every_step=True)

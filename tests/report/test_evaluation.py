@@ -2,6 +2,7 @@ import csv
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from quadgate.data import Dataset, Sequences
 from quadgate.errors import InputError
 from quadgate.model import Model, Network, Scaling
-from quadgate.report import evaluate, part_to_judge, predict
+from quadgate.report import class_names, evaluate, part_to_judge, predict, predict_steps
 
 
 def random_model(labels=("up", "down", "left"), classes=3, seed=0, source="model"):
@@ -113,6 +114,28 @@ def test_a_model_is_not_flattered_in_silence():
         ("quadgate train on mine.csv", Dataset(cases, cases)),
     ):
         assert "note" not in part_to_judge(data, random_model(source=model))[1]
+
+
+def test_a_class_at_each_step_is_held_against_the_answer_after_it():
+    model, plain = random_model(), random_sequences(6)
+    rng = np.random.default_rng(1)
+    steps = tuple(rng.choice(class_names(model), length) for length in plain.lengths)
+    cases = replace(plain, step_labels=steps)
+    scores, said = evaluate(model, cases), predict_steps(model, cases)
+    assert (scores.cases, scores.steps) == (6, plain.lengths.sum())
+    assert scores.model.accuracy == np.mean(said.answers == np.concatenate(steps))
+    assert scores.confusion.sum() == scores.steps
+    low, high = scores.interval
+    assert high - low > 0.4  # six cases, however many steps
+    ends = np.cumsum(plain.lengths) - 1
+    np.testing.assert_array_equal(said.probabilities[ends], predict(model, plain).probabilities)
+    header, *rows = csv.reader(io.StringIO(said.as_csv()))
+    assert header[:3] == ["case", "step", "class"]
+    assert [row[1] for row in rows[: plain.lengths[0]]] == [str(step) for step in range(plain.lengths[0])]
+    assert said.as_json()["step"][-1] == plain.lengths[-1] - 1
+    odd = replace(plain, step_labels=tuple(np.full(length, "?") for length in plain.lengths))
+    with pytest.raises(InputError, match=rf"found {scores.steps} steps with labels that training never saw"):
+        evaluate(model, odd)
 
 
 def test_evaluation_needs_no_torch():

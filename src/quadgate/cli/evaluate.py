@@ -27,7 +27,10 @@ def evaluate(
     ] = "refuse",
     as_json: Json = False,
 ) -> None:
-    """Measure a trained model on the test part of labelled data, or on all cases where there is none."""
+    """Measure a trained model on the test part of labelled data, or on all cases where there is none.
+
+    Where there is a class at each step, the answer after each step is measured.
+    """
     from quadgate import report
     from quadgate.data import read
     from quadgate.formats import load
@@ -36,9 +39,9 @@ def evaluate(
     found = read(
         data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
     )  # fmt: skip
-    part, which = report.part_to_judge(found, model)
+    part, which = report.part_to_judge(found, model, run)
     typer.echo(which, err=as_json)
-    scores = report.evaluate(model, part, unknown_labels)
+    scores = report.evaluate(model, part.at_steps() if report.learned_steps(run) else part, unknown_labels)
     if as_json:
         typer.echo(json.dumps({"run": str(run), "data": part.source} | scores.as_json()))
     else:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
+from quadgate.errors import InputError
 
 
 def predict(
@@ -23,6 +24,10 @@ def predict(
     time: Time = None,
     label: Label = None,
     group: Group = None,
+    steps: Annotated[
+        bool | None,
+        typer.Option(help="Whether to write a class after each step; as the run learned them, without it."),
+    ] = None,
     neighbors: Annotated[
         int, typer.Option(help="How many of the nearest training cases to name, by the network's final states.")
     ] = 0,
@@ -41,12 +46,15 @@ def predict(
     )  # fmt: skip
     part, which = report.part_to_judge(found)
     typer.echo(which, err=True)
-    predictions = report.predict(model, part)
+    every = report.learned_steps(run) if steps is None else steps
+    if every and neighbors:
+        raise InputError("--neighbors: found with a class after each step, expected one for each case (--no-steps)")
+    predictions = (report.predict_steps if every else report.predict)(model, part)
     if neighbors:
         predictions = report.with_neighbors(predictions, model, part, TrainingCases.load(run), neighbors)
     if output is not None:
         predictions.write_csv(output)
-        typer.echo(f"{len(part):,} predictions are in {output}", err=True)
+        typer.echo(f"{len(predictions.cases):,} predictions are in {output}", err=True)
     if as_json:
         typer.echo(json.dumps({"run": str(run), "data": part.source} | predictions.as_json()))
     elif output is None:

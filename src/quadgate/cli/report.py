@@ -48,6 +48,9 @@ def report(
     )  # fmt: skip
     train, part, which = parts_of_run(run, others)
     typer.echo(which, err=True)
+    if part.step_labels is not None:
+        typer.echo("judged by the answer after the last step; quadgate evaluate measures that after each", err=True)
+        train, part = None if train is None else train.at_end(), part.at_end()
     place = None if draw is None else find_case(part, draw, "--draw")
     if out is None and not run.is_dir():
         raise InputError(f"{run}: found a file, expected --out PAGE with it")

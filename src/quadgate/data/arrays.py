@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quadgate.data.labels import as_labels, of_cases_or_steps
 from quadgate.data.mapping import mapped_array
 from quadgate.data.sequences import Dataset, Sequences
 from quadgate.errors import FileFormatError, InputError, suggest
@@ -53,7 +54,8 @@ def from_arrays(
     Args:
         X: `[N, T, C]`; or `[N, T]`, one channel, which `channels` cuts into `[N, T, C]` instead; or a list of N arrays
             `[T_i, C]`.
-        y: `[N]` labels, or `[N, K]` one-hot rows, which give the classes 0 to K-1; None where they are not known.
+        y: `[N]` labels, or `[N, K]` one-hot rows, which give the classes 0 to K-1; or a class at each step, `[N, T]`,
+            or N arrays `[T_i]`; None where they are not known.
         lengths: `[N]`, the valid steps of each case of a padded `X`.
         groups: `[N]`, the subject or machine of each case.
         axes: `"NCT"` where the channels come before the steps (`[C, T_i]` in a list); given in either way, it silences
@@ -73,17 +75,19 @@ def from_arrays(
     """
     if axes is not None and axes not in _AXES:
         raise InputError(f"axes: found {axes!r}, expected 'NTC' or 'NCT'; {suggest(axes, _AXES)}")
-    labels, how = (None, []) if y is None else plain_labels(np.asarray(y))
+    given = None if y is None else as_labels(y)
     if isinstance(X, list | tuple):
         series, told = _from_list([_numbers(one, source) for one in X], axes, channels, source)
     else:
         values = _numbers(X, source)
-        cases = None if labels is None else len(labels)
+        cases = None if given is None else len(given)
         series, told = _from_array(values, cases, lengths, axes, channels, source)
     if series and channels is not None and series[0].shape[1] != channels:
         raise InputError(f"{source}: found {series[0].shape[1]} channels, expected {channels}")
+    longest = max(map(len, series), default=0) if lengths is None else _steps(np.shape(X), axes, channels)
+    told_labels, how = ({}, []) if given is None else of_cases_or_steps(given, series, longest)
     train = Sequences(
-        tuple(series), labels=labels, groups=None if groups is None else np.asarray(groups), source=source
+        tuple(series), **told_labels, groups=None if groups is None else np.asarray(groups), source=source
     )
     return Dataset(train, how=(told, *how))
 
@@ -239,21 +243,9 @@ def _swapped(found: str, axes: str = "NTC") -> InputError:
     )
 
 
-def plain_labels(y: Array) -> tuple[Array, list[str]]:
-    """Return `[N]` labels of `[N]`, `[N, 1]` or one-hot `[N, K]`, and a line where that was more than a copy."""
-    if y.dtype.kind == "S":
-        y = np.char.decode(y, "utf-8")
-    if y.ndim == 2 and y.shape[1] == 1:
-        return y[:, 0], []
-    if y.ndim == 2 and y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
-        return y.argmax(axis=1), [
-            f"y: one-hot rows of {y.shape[1]} columns, taken as the classes 0 to {y.shape[1] - 1}"
-        ]
-    if y.ndim != 1:
-        raise InputError(
-            f"y: found shape {y.shape}, expected one label for each case or one-hot rows of 0 and a single 1"
-        )
-    return y, []
+def _steps(shape: tuple[int, ...], axes: Axes | None, channels: int | None) -> int:
+    """Return T of an array X, padding included."""
+    return int(shape[2] if len(shape) == 3 and axes == "NCT" else shape[1] // (1 if len(shape) == 3 else channels or 1))
 
 
 def _numbers(values: ArrayLike, source: str) -> Array:

@@ -85,8 +85,9 @@ def read(
     if data.test is None:
         sizes: tuple[str, ...] = (data.train.describe(),)
     else:
-        _check_alike(data.train, data.test)
-        sizes = (f"training part: {data.train.describe()}", f"test part: {data.test.describe()}")
+        train, judged = _alike(data.train, data.test)
+        data = Dataset(train, judged, data.how)
+        sizes = (f"training part: {train.describe()}", f"test part: {judged.describe()}")
     return Dataset(data.train, data.test, (*sizes, *data.how))
 
 
@@ -151,12 +152,16 @@ def _with_test(train: Dataset, test: Sequences) -> Dataset:
     return Dataset(train.train, test, (*train.how, f"test part from {test.source}"))
 
 
-def _check_alike(train: Sequences, test: Sequences) -> None:
+def _alike(train: Sequences, test: Sequences) -> tuple[Sequences, Sequences]:
+    """Check that both parts have as many channels; where one has a class at each step, so has the other."""
     if len(train.channels) != len(test.channels):
         raise InputError(
             f"{test.source}: found {len(test.channels)} channels in the test part, "
             f"expected {len(train.channels)} as in the training part"
         )
+    if (train.step_labels is None) == (test.step_labels is None):
+        return train, test
+    return train.at_steps(), test.at_steps()
 
 
 def refuse_arguments(given: dict[str, Any], form: str, *accepted: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,34 @@ class Sequences:
             values=None if self.values is None else self.values[chosen],
         )
 
+    def at_end(self) -> Sequences:
+        """Return the same cases with one class each, that of the last step."""
+        return self if self.step_labels is None else replace(self, step_labels=None)
+
+    def at_steps(self) -> Sequences:
+        """Return the same cases with a class at each step: that of the case, where it has one.
+
+        >>> [one.tolist() for one in Sequences([[[1.0]] * 3], labels=["up"]).at_steps().step_labels]
+        [['up', 'up', 'up']]
+        """
+        if self.step_labels is not None or self.labels is None:
+            return self
+        return replace(self, step_labels=tuple(map(np.full, self.lengths.tolist(), self.labels.tolist())))
+
+    def fingerprint(self) -> str:
+        """Return a hash of the series and of what they are labelled with, by which the same cases are known again.
+
+        >>> pair = Sequences([[[0.0]], [[1.0]]], labels=["up", "down"])
+        >>> pair.fingerprint() == pair.take([0, 1]).fingerprint() != pair.take([1, 0]).fingerprint()
+        True
+        """
+        told = (self.labels, self.values, None if self.step_labels is None else np.concatenate(self.step_labels))
+        digest = hashlib.sha256(repr([None if one is None else one.tolist() for one in told]).encode())
+        digest.update(repr([one.shape for one in self.series]).encode())
+        for one in self.series:
+            digest.update(one.tobytes())
+        return digest.hexdigest()
+
     def describe(self) -> str:
         """Return the sizes in one line, such as `400 cases x 820 steps x 12 channels, 2 classes`."""
         shortest, longest = int(self.lengths.min()), int(self.lengths.max())
@@ -117,6 +146,8 @@ class Sequences:
         parts = [sizes, "no labels" if self.labels is None else _count(len(self.classes), "class", "classes")]
         if self.values is not None:
             parts[1] = "a quantity"
+        if self.step_labels is not None:
+            parts[1] += ", one at each step"
         if self.groups is not None:
             parts.append(_count(len(np.unique(self.groups)), "group"))
         return ", ".join(parts)
@@ -129,16 +160,23 @@ class Sequences:
         """
         return f"case {index}" if self.names is None else f"case {index} ({self.names[index]!r})"
 
-    def check_trainable(self) -> None:
-        """Refuse what nothing can be learned from.
+    def check_trainable(self, every_step: bool = False) -> None:
+        """Refuse what nothing can be learned from; `every_step` allows a class at each step.
 
         Raises:
-            InputError: there are neither labels nor values, or all labels are the same.
+            InputError: there are neither labels nor values, all labels are the same, or they change within a case.
         """
         if self.values is not None:
             return
         if self.labels is None:
             raise InputError(f"{self.source}: found no labels, expected one for each case")
+        if self.step_labels is not None and not every_step:
+            place = next((k for k, one in enumerate(self.step_labels) if (one != one[0]).any()), 0)
+            two = ", ".join(map(repr, np.unique(self.step_labels[place])[:2].tolist()))
+            raise InputError(
+                f"{self.source}, {self.name(place)}: found the labels {two}, expected one for each case, or "
+                "--preset stream, which learns a class at each step"
+            )
         if len(self.classes) < 2:
             raise InputError(f"{self.source}: found one class only ({self.classes[0]!s}), expected two or more")
 
@@ -189,6 +227,12 @@ class Sequences:
                     f"{self.source}, {self.name(index)}: found {len(one)} labels for {len(series)} steps, expected one "
                     "for each"
                 )
+        for index, one in enumerate(found):
+            empty = np.array([_is_no_label(label) for label in one.tolist()])
+            if empty.any():
+                raise InputError(
+                    f"{self.source}, {self.name(index)}, step {int(np.argmax(empty))}: found no label, expected a class"
+                )
         tidy = tidy_labels(np.concatenate(found), self.source)
         return tuple(np.split(tidy, np.cumsum([len(one) for one in found])[:-1]))
 
@@ -237,12 +281,17 @@ def tidy_labels(labels: ArrayLike | Sequence[Any], source: str = "data") -> Arra
             broken = found[np.argmax(found != np.rint(found))]
             raise InputError(f"{source}: found the label {broken}, expected classes: whole numbers or text")
         return found.astype(np.int64)
-    text = np.array([str(label).strip() for label in found])
+    text = np.array(["" if _is_no_label(label) else str(label).strip() for label in found.tolist()])
     if (text == "").any():
         raise InputError(f"{source}, case {int(np.argmax(text == ''))}: found no label, expected a class")
     if all(label.lstrip("-").isdecimal() and str(int(label)) == label for label in text):
         return text.astype(np.int64)
     return text
+
+
+def _is_no_label(label: Any) -> bool:
+    """Tell whether a label is missing: None, NaN, or text without a letter."""
+    return label is None or label != label or (isinstance(label, str) and not label.strip())
 
 
 def _as_float32(one: ArrayLike) -> NDArray[np.float32]:

@@ -77,7 +77,7 @@ def from_long(frame: pd.DataFrame, roles: Columns, cases: Array, source: str, la
         labels: `[rows]`, in place of a column of labels.
 
     Raises:
-        InputError: a column holds text, a case has two labels or the same time twice, or `Sequences` refuses it.
+        InputError: a column holds text, a case has the same time twice, or `Sequences` refuses it.
     """
     pandas = require("pandas", f"{source} (a table) cannot be read")
     refuse_rounded(cases, source)
@@ -104,12 +104,17 @@ def from_long(frame: pd.DataFrame, roles: Columns, cases: Array, source: str, la
     if labels is None and roles.label is not None:
         labels = frame[roles.label].to_numpy()
         how.append(f"labels: column {roles.label!r}")
+    steps = _of_steps(labels, order, bounds)
+    if steps is not None:
+        labels = None
+        how.append("labels change within a case: a class at each step")
     groups = None if roles.group is None else frame[roles.group].to_numpy()
     if groups is not None:
         how.append(f"groups: column {roles.group!r}")
     sequences = Sequences(
         series=tuple(np.split(values, bounds)),
         labels=_one_each(labels, order, bounds, names, "labels", source),
+        step_labels=steps,
         channels=tuple(map(str, columns)),
         groups=_one_each(groups, order, bounds, names, "groups", source),
         names=tuple(map(str, names)),
@@ -256,6 +261,16 @@ def _numbers(frame: pd.DataFrame, columns: list[str], source: str) -> NDArray[np
             raise InputError(f"{source}, row {place + 1}, column {name!r}: found {found!r}, expected a number; {cure}")
         chosen = chosen.assign(**{str(name): numeric})
     return chosen.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _of_steps(labels: Array | None, order: Array, bounds: Array) -> tuple[Array, ...] | None:
+    """Return the labels of each case's rows where they change within a case, or None."""
+    if labels is None:
+        return None
+    spelled = np.array([str(label) for label in labels[order]], dtype=object)
+    if all((found == found[0]).all() for found in np.split(spelled, bounds)):
+        return None
+    return tuple(np.split(labels[order], bounds))
 
 
 def _one_each(values: Array | None, order: Array, bounds: Array, names: Array, what: str, source: str) -> Array | None:

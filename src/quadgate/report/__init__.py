@@ -5,11 +5,12 @@ from quadgate.report.evaluation import (
     check_channels,
     class_names,
     evaluate,
-    part_to_judge,
     predict,
+    predict_steps,
     with_neighbors,
 )
 from quadgate.report.metrics import Measures, Scores, check_labels, score, wilson_interval
+from quadgate.report.parts import learned_steps, part_to_judge
 from quadgate.report.record import training_lines, write_report
 from quadgate.report.samples import accuracy_by_samples, samples_line
 from quadgate.report.text import print_scores, scores_table
@@ -23,8 +24,10 @@ __all__ = [
     "check_labels",
     "class_names",
     "evaluate",
+    "learned_steps",
     "part_to_judge",
     "predict",
+    "predict_steps",
     "print_scores",
     "samples_line",
     "score",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadgate.data import Dataset, Sequences
+from quadgate.data import Sequences
 from quadgate.errors import InputError, suggest
 from quadgate.explain import Neighbor, TrainingCases, neighbors_of
 from quadgate.model import Ensemble, Model, write_atomically
@@ -20,16 +20,6 @@ from quadgate.report.metrics import Scores, check_labels, score
 CASES = 256  # that run together: enough to keep the machine busy, and the memory small
 UNKNOWN = ("refuse", "ignore")
 _OF_A_NEIGHBOR = ("neighbor", "class of neighbor", "distance of neighbor")
-
-
-def part_to_judge(data: Dataset, model: Model | Ensemble | None = None) -> tuple[Sequences, str]:
-    """Return the test part, or where there is none all cases, and what to say of them before measuring `model`."""
-    if data.test is not None:
-        return data.test, f"the test part: {data.test.describe()}"
-    which = f"all cases: {data.train.describe()}"
-    if model is not None and model.source == f"quadgate train on {data.train.source}":
-        which += "\nnote: it was trained on data of this name; on cases that it learned from it looks better than it is"
-    return data.train, which
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +31,14 @@ class Predictions:
         classes: `[K]`.
         probabilities: `[N, K]` float32.
         neighbors: the nearest training cases of each, or None where they were not asked for.
+        steps: the step of each, from 0; then a row is what the model says after that step, and N counts steps.
     """
 
     cases: tuple[str, ...]
     classes: NDArray[Any]
     probabilities: NDArray[np.float32]
     neighbors: tuple[tuple[Neighbor, ...], ...] | None = None
+    steps: NDArray[np.int64] | None = None
 
     @property
     def answers(self) -> NDArray[Any]:
@@ -60,10 +52,13 @@ class Predictions:
         near = self.neighbors or ((),) * len(self.cases)
         count = len(near[0]) if near else 0
         head = [f"{what} {k}" for k in range(1, count + 1) for what in _OF_A_NEIGHBOR]
-        table.writerow(["case", "class", *(f"probability of {name}" for name in self.classes.tolist()), *head])
-        for name, answer, row, found in zip(self.cases, self.answers.tolist(), self.probabilities, near, strict=True):
+        steps = [()] * len(self.cases) if self.steps is None else [(step,) for step in self.steps.tolist()]
+        place = ["case"] if self.steps is None else ["case", "step"]
+        table.writerow([*place, "class", *(f"probability of {name}" for name in self.classes.tolist()), *head])
+        rows = zip(self.cases, steps, self.answers.tolist(), self.probabilities, near, strict=True)
+        for name, step, answer, row, found in rows:
             told = [cell for one in found for cell in (one.name, one.label, f"{one.distance:.7g}")]
-            table.writerow([name, answer, *map(str, row), *told])
+            table.writerow([name, *step, answer, *map(str, row), *told])
         return text.getvalue()
 
     def write_csv(self, path: Path) -> None:
@@ -79,6 +74,8 @@ class Predictions:
             "class": self.answers.tolist(),
             "probabilities": self.probabilities.tolist(),
         }
+        if self.steps is not None:
+            found["step"] = self.steps.tolist()
         if self.neighbors is not None:
             found["neighbors"] = [[one.as_json() for one in near] for near in self.neighbors]
         return found
@@ -90,13 +87,36 @@ def predict(model: Model | Ensemble, sequences: Sequences) -> Predictions:
     Raises:
         InputError: the model is no classifier, or the series have another number of channels.
     """
+    _check_classifier(model, sequences)
+    parts = [sequences.series[start : start + CASES] for start in range(0, len(sequences), CASES)]
+    probabilities = np.concatenate([model.run(list(part), output="probabilities")[0] for part in parts])
+    return Predictions(_names(sequences), class_names(model), probabilities)
+
+
+def predict_steps(model: Model | Ensemble, sequences: Sequences) -> Predictions:
+    """Return what the model says after each step of each case, as it streams; the last answers are `predict`'s.
+
+    Raises:
+        InputError: as `predict`, or the model needs steps that have not come yet.
+    """
+    _check_classifier(model, sequences)
+    stream, said = model.stream("probabilities"), []
+    for one in sequences.series:
+        stream.reset()
+        said.append(np.array(stream.run(one)))
+    names = tuple(np.repeat(np.array(_names(sequences), dtype=object), sequences.lengths).tolist())
+    steps = np.concatenate([np.arange(length) for length in sequences.lengths])
+    return Predictions(names, class_names(model), np.concatenate(said), steps=steps)
+
+
+def _check_classifier(model: Model | Ensemble, sequences: Sequences) -> None:
     if model.classes is None:
         raise InputError(f"{model.source}: found recurrent layers alone, expected a classifier with a head")
     check_channels(model, sequences)
-    parts = [sequences.series[start : start + CASES] for start in range(0, len(sequences), CASES)]
-    probabilities = np.concatenate([model.run(list(part), output="probabilities")[0] for part in parts])
-    names = sequences.names or tuple(map(str, range(len(sequences))))
-    return Predictions(names, class_names(model), probabilities)
+
+
+def _names(sequences: Sequences) -> tuple[str, ...]:
+    return sequences.names or tuple(map(str, range(len(sequences))))
 
 
 def with_neighbors(
@@ -116,7 +136,7 @@ def class_names(model: Model | Ensemble) -> NDArray[Any]:
 
 
 def evaluate(model: Model | Ensemble, sequences: Sequences, unknown_labels: str = "refuse") -> Scores:
-    """Measure a model on labelled series.
+    """Measure a model on labelled series: after each step, where they have a class at each step.
 
     Args:
         model: a classifier.
@@ -131,7 +151,9 @@ def evaluate(model: Model | Ensemble, sequences: Sequences, unknown_labels: str 
         raise InputError(f"unknown_labels: found {unknown_labels!r}; {suggest(unknown_labels, UNKNOWN)}")
     classes = class_names(model)
     labels = check_labels(sequences, classes, refuse=unknown_labels == "refuse")
-    return score(labels, predict(model, sequences).probabilities, classes)
+    if sequences.step_labels is None:
+        return score(labels, predict(model, sequences).probabilities, classes)
+    return score(labels, predict_steps(model, sequences).probabilities, classes, len(sequences))
 
 
 def check_channels(model: Model | Ensemble, sequences: Sequences) -> None:

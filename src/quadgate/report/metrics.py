@@ -39,13 +39,15 @@ class Scores:
     """What an evaluation found.
 
     Attributes:
-        cases: N, the cases counted.
+        cases: N, the cases counted; of them, where `steps` is not None, each step counts.
+        steps: the steps counted, or None where each case counts once.
         classes: the K classes that the model knows.
         model: the model's measures.
-        interval: the 95 % confidence interval of the model's accuracy (Wilson 1927).
+        interval: the 95 % confidence interval of the model's accuracy (Wilson 1927); steps of a case are alike, so that
+            there, too, only the number of cases makes it narrow.
         majority: the commonest class among the cases.
         baseline: the measures of giving every case the class shares of these very cases as its probabilities.
-        confusion: `[K, K]` int64, cases by true class (row) and predicted class (column).
+        confusion: `[K, K]` int64, cases (or steps) by true class (row) and predicted class (column).
         unknown: how many cases were left out for each label that the model does not know.
         notes: what could not be measured, and why.
     """
@@ -59,11 +61,13 @@ class Scores:
     confusion: NDArray[np.int64]
     unknown: dict[Any, int]
     notes: tuple[str, ...]
+    steps: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
         return {
             "cases": self.cases,
+            "steps": self.steps,
             "classes": list(self.classes),
             "model": asdict(self.model),
             "accuracy_interval": list(self.interval),
@@ -74,13 +78,14 @@ class Scores:
         }
 
 
-def score(labels: ArrayLike, probabilities: ArrayLike, classes: ArrayLike) -> Scores:
+def score(labels: ArrayLike, probabilities: ArrayLike, classes: ArrayLike, cases: int | None = None) -> Scores:
     """Compare predictions with the true labels.
 
     Args:
         labels: `[N]`; cases whose label is not in `classes` are left out and counted apart.
         probabilities: `[N, K]`, rows that sum to one.
         classes: `[K]`, the class of each column.
+        cases: how many cases the labels are the steps of; None where each is a case of its own.
 
     Raises:
         InputError: no case has a known label.
@@ -100,18 +105,20 @@ def score(labels: ArrayLike, probabilities: ArrayLike, classes: ArrayLike) -> Sc
     target = target[known]
     counts = np.bincount(target, minlength=len(names))
     shares = np.broadcast_to(counts / counts.sum(), given.shape)
-    correct = int((given.argmax(axis=1) == target).sum())
+    right = float((given.argmax(axis=1) == target).mean())
+    counted = len(target) if cases is None else cases
     strange, how_many = np.unique(truth[~known], return_counts=True)
     return Scores(
-        cases=len(target),
+        cases=counted,
         classes=tuple(names.tolist()),
         model=_measure(target, given),
-        interval=wilson_interval(correct, len(target)),
+        interval=wilson_interval(right * counted, counted),
         majority=names[counts.argmax()].item(),
         baseline=_measure(target, shares),
         confusion=confusion_matrix(target, given.argmax(axis=1), labels=np.arange(len(names))).astype(np.int64),
         unknown=dict(zip(strange.tolist(), how_many.tolist(), strict=True)),
         notes=_notes(counts, names),
+        steps=None if cases is None else len(target),
     )
 
 
@@ -126,26 +133,31 @@ def find_classes(labels: NDArray[Any], classes: NDArray[Any]) -> tuple[NDArray[n
 
 
 def check_labels(sequences: Sequences, classes: ArrayLike, refuse: bool = True) -> NDArray[Any]:
-    """Return the labels to evaluate against; `refuse` those that training never saw.
+    """Return the labels to evaluate against, of all steps in a row where there is a class at each.
+
+    Those that training never saw are refused, unless `refuse` is False.
 
     Raises:
         InputError: there are no labels, or some are not among `classes`; names which and how many.
     """
     if sequences.labels is None:
         raise InputError(f"{sequences.source}: found no labels, expected one for each case; use `quadgate predict`")
+    labels, what = sequences.labels, "cases"
+    if sequences.step_labels is not None:
+        labels, what = np.concatenate(sequences.step_labels), "steps"
     names = np.asarray(classes)
-    known, _ = find_classes(sequences.labels, names)
+    known, _ = find_classes(labels, names)
     if refuse and not known.all():
-        strange, how_many = np.unique(sequences.labels[~known], return_counts=True)
+        strange, how_many = np.unique(labels[~known], return_counts=True)
         found = ", ".join(f"{label!r} ({count:,})" for label, count in zip(strange.tolist(), how_many, strict=True))
         raise InputError(
-            f"{sequences.source}: found {(~known).sum():,} cases with labels that training never saw: {found}; "
-            f"expected {_list(names)}; `evaluate --unknown-labels ignore` counts such cases apart"
+            f"{sequences.source}: found {(~known).sum():,} {what} with labels that training never saw: {found}; "
+            f"expected {_list(names)}; `evaluate --unknown-labels ignore` counts such {what} apart"
         )
-    return sequences.labels
+    return labels
 
 
-def wilson_interval(correct: int, cases: int, z: float = Z95) -> tuple[float, float]:
+def wilson_interval(correct: float, cases: int, z: float = Z95) -> tuple[float, float]:
     """Return the confidence interval of a share, `correct` out of `cases` (Wilson 1927); inside 0 to 1 for any count.
 
     >>> low, high = wilson_interval(9, 10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,23 +84,100 @@ def _same(own: Dataset, given: Dataset) -> bool:
 
 
 def _parts(run: Path, data: Dataset) -> tuple[Sequences | None, Sequences, str]:
+    judged, which = _whole(data)
+    kept = _kept(run)
+    if kept is None:
+        return (
+            data.train if data.test is not None else None,
+            judged,
+            (which if data.test is not None else f"{which}; which of them it learned from is not known"),
+        )
+    found = kept.find(data)
+    if found is None:
+        return None, judged, f"{which}; the run learned from other data, which are not among these"
+    train, test = found
+    return train, test, which if data.test is not None else f"the part that training held out: {test.describe()}"
+
+
+def part_to_judge(
+    data: Dataset, model: Model | Ensemble | None = None, run: Path | None = None
+) -> tuple[Sequences, str]:
+    """Return the test part, or where there is none all cases, and what to say of them before measuring `model`.
+
+    Args:
+        data: that the model is measured on.
+        model: to say whether it may look better than it is.
+        run: its folder, by which it is known what it learned from.
+
+    Raises:
+        FileFormatError: the run's report.json is damaged.
+    """
+    judged, which = _whole(data)
+    kept = None if run is None else _kept(run)
+    if kept is not None:
+        if judged.fingerprint() == kept.training:
+            which += "\nnote: it learned from these very cases; on them it looks better than it is"
+        elif data.test is None and (found := kept.find(data)) is not None:
+            which += f"\nnote: it learned from {len(found[0]):,} of these cases, and looks better on them than it is; "
+            which += f"`quadgate report {run}` judges the {len(found[1]):,} others alone"
+    elif data.test is None and model is not None and model.source == f"quadgate train on {data.train.source}":
+        which += "\nnote: it was trained on data of this name; on cases that it learned from it looks better than it is"
+    return judged, which
+
+
+def learned_steps(run: Path) -> bool:
+    """Tell whether a run learned a class at each step.
+
+    Raises:
+        FileFormatError: the run's report.json is damaged.
+    """
+    kept = _kept(run)
+    return kept is not None and kept.at_steps
+
+
+def _whole(data: Dataset) -> tuple[Sequences, str]:
     if data.test is not None:
-        return data.train, data.test, f"the test part: {data.test.describe()}"
+        return data.test, f"the test part: {data.test.describe()}"
+    return data.train, f"all cases: {data.train.describe()}"
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a run's report.json says of its data: fingerprints, how they were divided, where a class stands."""
+
+    training: str
+    test_fraction: float
+    seed: int
+    at_steps: bool
+
+    def find(self, data: Dataset) -> tuple[Sequences, Sequences] | None:
+        """Return the training part and the part that was not learned from, or None where these are other data."""
+        parts = (data.train, data.test)
+        if data.test is None:
+            try:
+                parts = split(data.train, self.test_fraction, self.seed)
+            except InputError:  # they cannot even be divided as the run's own were
+                return None
+        train, test = parts
+        return (train, test) if test is not None and train.fingerprint() == self.training else None
+
+
+def _kept(run: Path) -> _Kept | None:
+    """Read it, where the run has a report."""
     file = run / REPORT
     if not file.is_file():
-        return None, data.train, f"all cases: {data.train.describe()}; which of them it learned from is not known"
+        return None
+    document = _document(file)
     try:
-        document = _document(file)
-        settings = document["settings"]
-        if data.train.labels is None:
-            return None, data.train, f"all cases: {data.train.describe()}"
-        train, test = split(data.train, float(settings["test_fraction"]), int(settings["seed"]))
-        expected = document["data"]["test_cases"]
-    except (KeyError, TypeError, AttributeError) as error:
+        data, settings = document["data"], document["settings"]
+        return _Kept(
+            training=str(data["fingerprint"]["training"]),
+            test_fraction=float(settings["test_fraction"]),
+            seed=int(settings["seed"]),
+            at_steps=data["a_class_at"] == "each step",
+        )
+    except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error
-    if len(test) != expected:
-        return None, data.train, f"all cases: {data.train.describe()}; the run was measured on other data"
-    return train, test, f"the part that training held out: {test.describe()}"
 
 
 def trained_of_run(

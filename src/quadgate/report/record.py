@@ -45,6 +45,8 @@ def write_report(
             "source": test.source,
             "how": list(how),
             "read": {name: _kept(value) for name, value in given.items()},
+            "a_class_at": "each case" if test.step_labels is None else "each step",
+            "fingerprint": {"training": run.data, "test": test.fingerprint()},
             "test_cases": len(test),
             "fitted_cases": run.fitted_cases,
             "validation_cases": run.validation_cases,

@@ -32,7 +32,10 @@ def scores_table(scores: Scores) -> RenderableType:
 
     lines = [
         *scores.notes,
-        *(f"left out: {count:,} cases of the unknown label {name!r}" for name, count in scores.unknown.items()),
+        *(
+            f"left out: {count:,} {'cases' if scores.steps is None else 'steps'} of the unknown label {name!r}"
+            for name, count in scores.unknown.items()
+        ),
     ]
     return Group(_measures(scores), "", _confusion(scores), *lines)
 
@@ -47,7 +50,9 @@ def print_scores(scores: Scores) -> None:
 
 
 def _measures(scores: Scores) -> Table:
-    table = _table(f"{scores.cases:,} cases")
+    table = _table(
+        f"{scores.cases:,} cases" if scores.steps is None else f"{scores.steps:,} steps of {scores.cases:,} cases"
+    )
     for title in ("model", "95 % interval", f"always {_short(scores.majority)}"):
         table.add_column(title, justify="right")
     for name, shown in NAMES.items():

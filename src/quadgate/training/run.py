@@ -53,6 +53,7 @@ class Run:
         search: where the first fit of the first member ended, the one that was stopped by the validation part where
             there is one.
         further: what a later run goes on with.
+        data: the fingerprint of the training part.
         reach_before, reach_after: how far back the gradient reaches in the untrained and the trained network.
         fitted_cases, validation_cases: how the training part was divided.
     """
@@ -63,6 +64,7 @@ class Run:
     history: History
     search: Position
     further: Start
+    data: str
     reach_before: Reach
     reach_after: Reach
     fitted_cases: int
@@ -80,7 +82,7 @@ def hold_out(dataset: Dataset, settings: Settings) -> tuple[Sequences, Sequences
     Raises:
         InputError: there are no labels, one class only, or too few cases to hold one out of each class.
     """
-    dataset.train.check_trainable()
+    dataset.train.check_trainable(settings.every_step)
     if dataset.test is not None:
         return dataset.train, dataset.test, None
     train, test = split(dataset.train, settings.test_fraction, settings.seed)
@@ -126,7 +128,7 @@ def train(
         KeyboardInterrupt: the same where there is no folder to save it in.
     """
     if classes is None:
-        sequences.check_trainable()
+        sequences.check_trainable(settings.every_step)
     if folder is not None:
         check_folder(folder, resume)
     settings = settings.for_cases(len(sequences))
@@ -198,6 +200,7 @@ def train(
         history=history,
         search=first,
         further=Start(model, (0 if start is None else start.epochs) + history.epochs[-1].epoch, plan.mean, plan.scale),
+        data=sequences.fingerprint(),
         reach_before=reach_before,
         reach_after=measure_reach(done[0], every),
         fitted_cases=counts[0],

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quadgate.data.arrays import Axes, arrays_of, from_arrays, plain_labels
+from quadgate.data.arrays import Axes, arrays_of, from_arrays
 from quadgate.data.columns import Columns
 from quadgate.data.folders import FolderOfFiles
+from quadgate.data.labels import as_labels, of_cases_or_steps
 from quadgate.data.parquet.opening import RowGroup, open_files, table_of
 from quadgate.data.parquet.parquet_set import is_parquet_set
 from quadgate.data.parquet.place import Place
@@ -115,8 +116,8 @@ class Arrays:
     def of_npz(cls, path: Path, axes: Axes | None, channels: int | None, group: str | None) -> Arrays:
         """Open an `.npz`; where it is compressed, `X` is read into memory."""
         found, told = arrays_of(path, group, mapped=True)
-        labels, more = (None, []) if "y" not in found else plain_labels(found["y"])
-        kept = None if labels is None else tidy_labels(labels, path.name)
+        told_labels, more = ({}, []) if "y" not in found else of_cases_or_steps(as_labels(found["y"]), [], None)
+        kept = tidy_labels(told_labels["labels"], path.name) if told_labels else None
         lengths, groups = found.get("lengths"), found.get("groups")
         return cls(found["x"], kept, lengths, groups, axes, channels, path.name, (*more, *told))
 

@@ -1,0 +1,67 @@
+"""What people call y: a class for each case, one-hot rows, or a class at each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadgate.errors import InputError
+
+Array = NDArray[Any]
+
+
+def as_labels(y: Any) -> Array | list[Array]:
+    """Return y as an array, or as a list of arrays where it has unequal numbers of labels for its cases."""
+    if isinstance(y, list | tuple) and len({np.shape(one) for one in y}) > 1:
+        return [_decoded(np.asarray(one)) for one in y]
+    found = _decoded(np.asarray(y))
+    return found[..., 0] if found.ndim in (2, 3) and found.shape[-1] == 1 else found
+
+
+def _decoded(y: Array) -> Array:
+    return np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y
+
+
+def of_cases_or_steps(
+    y: Array | list[Array], series: list[Array], longest: int | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Tell a class for each case from one for each step.
+
+    Args:
+        y: `[N]`; `[N, K]`, one-hot; `[N, longest]`, of which a case has as many as it has steps; or N arrays.
+        series: N series `[T_i, C]`.
+        longest: the steps of the longest, with what fills the others up; None to take no class at each step.
+
+    Returns:
+        `labels` or `step_labels` for `Sequences`, and a line that tells how y was read.
+
+    Raises:
+        InputError: another shape, or one-hot rows that may as well be a class at each step.
+
+    >>> of_cases_or_steps(np.array([[0, 1, 1], [0, 0, 9]]), [np.ones((3, 1)), np.ones((2, 1))], 3)
+    ({'step_labels': (array([0, 1, 1]), array([0, 0]))}, ['y: shape (2, 3) is a class at each step'])
+    """
+    if isinstance(y, list):
+        return {"step_labels": tuple(y)}, ["y: a class at each step"]
+    if y.ndim == 1:
+        return {"labels": y}, []
+    wide = y.shape[1] if y.ndim == 2 else -1
+    hot = wide > 0 and y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()
+    if hot and wide != longest:
+        return {"labels": y.argmax(axis=1)}, [
+            f"y: one-hot rows of {wide} columns, taken as the classes 0 to {wide - 1}"
+        ]
+    if hot:
+        raise InputError(
+            f"y: found shape {y.shape} with a single 1 in each row, one-hot or a class at each of {wide} steps; "
+            "expected y.argmax(axis=1) for the one, and y.astype(str) for the other"
+        )
+    if wide == longest:
+        steps = tuple(row[: len(one)] for row, one in zip(y, series, strict=False))
+        return {"step_labels": (*steps, *y[len(steps) :])}, [f"y: shape {y.shape} is a class at each step"]
+    or_steps = "" if longest is None else f", or a label for each of {longest} steps"
+    raise InputError(
+        f"y: found shape {y.shape}, expected one label for each case or one-hot rows of 0 and a single 1{or_steps}"
+    )
