@@ -5,7 +5,8 @@
 
 A cell that FILE has already is not measured again, so a table can be made in pieces. A number is the median over the
 turns of a cell of the processor time of one thread, which other work on the machine disturbs less than it does the
-clock; a ratio is how many times longer the other takes. The matching tests are tests/modules/test_lstm.py.
+clock; a ratio is how many times longer the other takes. Where two threads are compared with one, it is the clock. The
+matching tests are tests/modules/test_lstm.py and test_together.py.
 """
 
 import argparse
@@ -31,6 +32,11 @@ OPTIONS = {
     "projection": {"proj_size": 16},
     "dropout, 2 layers": {"num_layers": 2, "dropout": 0.3},
 }
+TOGETHER = {
+    "both directions": {"bidirectional": True},
+    "2 layers": {"num_layers": 2},
+    "3 layers": {"num_layers": 3},
+}
 MODES = ("infer", "train")
 
 
@@ -49,12 +55,15 @@ def compared(runs, train, seconds):
     """Median milliseconds of each, taken in turn for about so many seconds, and at least three times."""
     times = {name: [] for name in runs}
     end = None
+    clock = time.perf_counter if any("2 threads" in name for name in runs) else time.process_time
     while end is None or len(min(times.values(), key=len)) < 3 or time.perf_counter() < end:
         for name, (layer, arguments) in runs.items():
-            start = time.process_time()
+            torch.set_num_threads(2 if "2 threads" in name else 1)
+            one_pass(layer, arguments, train)  # the threads know each other
+            start = clock()
             one_pass(layer, arguments, train)
             if end is not None:  # the first turn warms up
-                times[name].append(1e3 * (time.process_time() - start))
+                times[name].append(1e3 * (clock() - start))
         end = end or time.perf_counter() + seconds
     return {name: round(statistics.median(one), 4) for name, one in times.items()}
 
@@ -89,6 +98,21 @@ def cells(T, C):
                     }
 
                 yield f"unequal lengths; H={H} N={N} {mode}", unequal
+    for H in (64, 256):
+        for steps in (T, 820):
+            for option, arguments in TOGETHER.items():
+                for mode in MODES if option == "both directions" else MODES[:1]:
+
+                    def together(H=H, steps=steps, arguments=arguments):
+                        x = torch.randn(1, steps, C)
+                        theirs, ours = (kind(C, H, batch_first=True, **arguments) for kind in (nn.LSTM, LSTM))
+                        return {
+                            "torch, 2 threads": (theirs, (x,)),
+                            "quadgate, 1 thread": (ours, (x,)),
+                            "quadgate, 2 threads": (ours, (x,)),
+                        }
+
+                    yield f"{option} together; H={H} T={steps} {mode}", together
 
 
 def main():
@@ -143,6 +167,11 @@ def table(measured):
         if name.startswith("unequal"):
             cells = " | ".join(ratio(times, *pair) for pair in columns.values())
             lines.append(f"| {name.partition('; ')[2]} | {cells} |")
+    lines += ["", "| N=1, two threads | against one thread | against torch's two |", "|---|---|---|"]
+    for name, times in measured.items():
+        if "together" in name:
+            pairs = (("quadgate, 1 thread", "quadgate, 2 threads"), ("torch, 2 threads", "quadgate, 2 threads"))
+            lines.append(f"| {name.replace(' together;', ',')} | " + " | ".join(ratio(times, *p) for p in pairs) + " |")
     return "\n".join(lines)
 
 

@@ -104,9 +104,15 @@ class Arguments {
 
   void expect_apart() const { binding::expect_apart(written_, read_); }
 
+  // Refuses what another call writes as well, and, unless the two run one behind the other, what it reads.
+  void expect_apart_from(const Arguments& other, bool behind) const;
+
  private:
   std::deque<Array> written_, read_;
 };
+
+// Refuses tasks of so many steps where the state could not be handed on from one to the next.
+void check_at_a_time(int64_t at_a_time, bool reverse, bool has_final_state, bool is_saved);
 
 // An array with its gates apart, [gates, rows, H] or [gates, H]; null where there is none.
 template <class Real>

@@ -6,6 +6,7 @@
 #include "arrays.h"
 #include "peak.h"
 #include "processor.h"
+#include "python_call.h"
 #include "python_gru.h"
 #include "python_head.h"
 #include "python_lstm.h"
@@ -23,6 +24,7 @@ NB_MODULE(_native, module) {
              "The instruction sets that this processor has, best first.");
   module.def("instruction_set", &quadgate::instruction_set,
              "The instruction set that the kernels use: the best, or the one that QUADGATE_ISA names.");
+  quadgate::binding::register_call(module);
   quadgate::binding::register_lstm(module);
   quadgate::binding::register_gru(module);
   quadgate::binding::register_head(module);

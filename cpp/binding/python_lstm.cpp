@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "lstm.h"
 #include "placed.h"
+#include "python_call.h"
 
 namespace quadgate::binding {
 namespace {
@@ -160,30 +161,32 @@ class PythonLstm {
     trainable_ = trainable;
   }
 
-  void forward(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
-               nb::handle c_final, nb::handle h_final, nb::handle saved, int64_t recompute_every, int threads) const {
-    Arguments arguments;
-    std::vector<int64_t> room;
-    LstmForward<Real> call = read<Real>(arguments, room, x, lengths, c_start, h_start, recompute_every);
+  Call forward_call(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
+               nb::handle c_final, nb::handle h_final, nb::handle saved, int64_t recompute_every, int threads,
+                    int64_t at_a_time) const {
+    Call made;
+    Arguments& arguments = made.arguments;
+    LstmForward<Real> call = read<Real>(arguments, made.room, x, lengths, c_start, h_start, recompute_every);
     call.outputs = arguments.steps<Real>("outputs", outputs, call.cases, call.steps, cell_.width, "N, T, P");
     call.c_final = arguments.rows<Real>("c_final", c_final, call.cases, cell_.units, "N, H");
     call.h_final = arguments.rows<Real>("h_final", h_final, call.cases, cell_.width, "N, P");
     call.saved = saved_of<Real>(arguments, saved, call);
     if (!saved.is_none() && outputs.is_none()) throw Refused("outputs: found none, expected an array beside saved");
     arguments.expect_apart();
-    const nb::gil_scoped_release released;
-    lstm_->forward(call, threads);
+    check_at_a_time(at_a_time, cell_.reverse, call.c_final && call.h_final, call.saved);
+    made.work = at_a_time > 0 ? lstm_->forward_steps(call, at_a_time) : lstm_->forward_work(call, threads);
+    return made;
   }
 
-  void backward(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
+  Call backward_call(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
                 nb::handle saved, int64_t recompute_every, nb::handle d_outputs, nb::handle d_c_final,
                 nb::handle d_h_final, nb::handle d_x, nb::handle d_c_start, nb::handle d_h_start,
-                std::optional<nb::tuple> d_weights, int threads) const {
+                std::optional<nb::tuple> d_weights) const {
     if (!trainable_) throw Refused("backward: found a layer packed for forward alone, expected trainable=True");
-    Arguments arguments;
-    std::vector<int64_t> room;
+    Call made;
+    Arguments& arguments = made.arguments;
     LstmBackward<Real> call;
-    call.forward = read<Real>(arguments, room, x, lengths, c_start, h_start, recompute_every);
+    call.forward = read<Real>(arguments, made.room, x, lengths, c_start, h_start, recompute_every);
     const int64_t N = call.forward.cases, T = call.forward.steps, C = cell_.inputs, H = cell_.units, P = cell_.width;
     if (outputs.is_none()) throw Refused("outputs: found none, expected what forward wrote");
     if (saved.is_none()) throw Refused("saved: found none, expected what forward wrote");
@@ -199,8 +202,25 @@ class PythonLstm {
     call.d_h_start = arguments.rows<Real>("d_h_start", d_h_start, N, P, "N, P");
     if (d_weights) call.d_weights = weights_of<Real>(cell_, *d_weights, arguments);
     arguments.expect_apart();
+    made.work = lstm_->backward_work(call);
+    return made;
+  }
+
+  void forward(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
+               nb::handle c_final, nb::handle h_final, nb::handle saved, int64_t recompute_every, int threads) const {
+    const Call call = forward_call(x, lengths, c_start, h_start, outputs, c_final, h_final, saved, recompute_every, threads, 0);
     const nb::gil_scoped_release released;
-    lstm_->backward(call, threads);
+    call.run(threads);
+  }
+
+  void backward(nb::handle x, nb::handle lengths, nb::handle c_start, nb::handle h_start, nb::handle outputs,
+                nb::handle saved, int64_t recompute_every, nb::handle d_outputs, nb::handle d_c_final,
+                nb::handle d_h_final, nb::handle d_x, nb::handle d_c_start, nb::handle d_h_start,
+                std::optional<nb::tuple> d_weights, int threads) const {
+    const Call call = backward_call(x, lengths, c_start, h_start, outputs, saved, recompute_every, d_outputs, d_c_final,
+                                    d_h_final, d_x, d_c_start, d_h_start, std::move(d_weights));
+    const nb::gil_scoped_release released;
+    call.run(threads);
   }
 
   const Lstm<Real>& packed() const { return *lstm_; }
@@ -252,6 +272,14 @@ void register_class(nb::module_& module, const char* name, const char* summary) 
            nb::arg("d_outputs").none(), nb::arg("d_c_final").none(), nb::arg("d_h_final").none(),
            nb::arg("d_x").none(), nb::arg("d_c_start").none(), nb::arg("d_h_start").none(),
            nb::arg("d_weights").none(), nb::arg("threads"))
+      .def("forward_call", &Class::forward_call, nb::arg("x"), nb::arg("lengths").none(), nb::arg("c_start").none(),
+           nb::arg("h_start").none(), nb::arg("outputs").none(), nb::arg("c_final").none(), nb::arg("h_final").none(),
+           nb::arg("saved").none(), nb::arg("recompute_every"), nb::arg("threads"), nb::arg("at_a_time") = 0, nb::keep_alive<0, 1>())
+      .def("backward_call", &Class::backward_call, nb::arg("x"), nb::arg("lengths").none(), nb::arg("c_start").none(),
+           nb::arg("h_start").none(), nb::arg("outputs").none(), nb::arg("saved").none(), nb::arg("recompute_every"),
+           nb::arg("d_outputs").none(), nb::arg("d_c_final").none(), nb::arg("d_h_final").none(),
+           nb::arg("d_x").none(), nb::arg("d_c_start").none(), nb::arg("d_h_start").none(),
+           nb::arg("d_weights").none(), nb::keep_alive<0, 1>())
       .def("saved_size", &Class::saved_size, nb::arg("cases"), nb::arg("steps"), nb::arg("recompute_every"));
 }
 

@@ -2,11 +2,13 @@
 #include "gru.h"
 
 #include <algorithm>
+#include <functional>
+#include <memory>
+#include <vector>
 
 #include "buffer.h"
 #include "float_mode.h"
 #include "kernels.h"
-#include "thread_pool.h"
 #include "tiles.h"
 
 namespace quadgate {
@@ -43,18 +45,39 @@ Gru<Real>& Gru<Real>::operator=(Gru&&) noexcept = default;
 
 template <class Real>
 void Gru<Real>::forward(const GruForward<Real>& call, int threads) const {
-  if (call.cases == 0) return;
+  const Work work = forward_work(call, threads);
+  run_beside({&work}, threads);
+}
+
+template <class Real>
+Work Gru<Real>::forward_work(const GruForward<Real>& call, int threads) const {
+  if (call.cases == 0) return {};
   const auto& [cell, kernels, weights] = *packed_;
   const Tiles tiles = call.saved ? training_tiles(call) : tiles_for(call, threads);
   advise_large_pages(call.outputs, call.cases, call.steps, cell.units);
   if (call.saved) {
     advise_large_pages(call.saved, call.cases * kernels.saved_size(cell, call.steps, call.recompute_every));
   }
-  parallel_for(threads, tiles.count(), [&](std::size_t tile) {
+  const auto task = [packed = packed_.get(), call, tiles](std::size_t tile) {
+    const auto& [cell, kernels, weights] = *packed;
     const DefaultFloatMode mode;
     const Buffer<Real> scratch(kernels.forward_scratch(cell, tiles[tile].count));
     kernels.forward(cell, weights.data(), call, tiles[tile], scratch.data());
-  });
+  };
+  return {static_cast<std::size_t>(tiles.count()), task, {}};
+}
+
+template <class Real>
+Work Gru<Real>::forward_steps(const GruForward<Real>& call, std::int64_t steps) const {
+  const auto task = [packed = packed_.get(), call, steps](std::size_t k) {
+    GruForward<Real> part = call;
+    const std::vector<std::int64_t> lengths = cut_to(part, static_cast<std::int64_t>(k) * steps, steps);
+    if (call.lengths) part.lengths = lengths.data();
+    if (k > 0) part.h_start = call.h_final;
+    const Buffer<Real> scratch(packed->kernels.forward_scratch(packed->cell, std::min(call.cases, kMostCases)));
+    forward_tiles(*packed, part, scratch.data());
+  };
+  return {static_cast<std::size_t>(divided_up(call.steps, steps)), task, {}};
 }
 
 template <class Real>
@@ -74,26 +97,36 @@ const GruCell& Gru<Real>::cell() const {
 
 template <class Real>
 void Gru<Real>::backward(const GruBackward<Real>& call, int threads) const {
+  const Work work = backward_work(call);
+  run_beside({&work}, threads);
+}
+
+template <class Real>
+Work Gru<Real>::backward_work(const GruBackward<Real>& call) const {
   const auto& [cell, kernels, weights] = *packed_;
   const GruArrays<Real>& to = call.d_weights;
   const bool trains = to.w_x.data || to.w_h.data || to.b_x.data || to.b_h.data;
   const Tiles tiles = training_tiles(call.forward);
   advise_large_pages(call.d_x, call.forward.cases, call.forward.steps, cell.inputs);
   const std::size_t size = trains ? kernels.gradient_size(cell) : 0;
-  const Buffer<Real> gradients(size * std::max<std::size_t>(tiles.count(), 1));
-  if (tiles.count() == 0) std::fill_n(gradients.data(), size, Real(0));
-  parallel_for(threads, tiles.count(), [&](std::size_t tile) {
+  const auto gradients = std::make_shared<Buffer<Real>>(size * std::max<std::size_t>(tiles.count(), 1));
+  if (tiles.count() == 0) std::fill_n(gradients->data(), size, Real(0));
+  const auto task = [packed = packed_.get(), call, tiles, size, trains, gradients](std::size_t tile) {
+    const auto& [cell, kernels, weights] = *packed;
     const DefaultFloatMode mode;
     const Buffer<Real> scratch(kernels.backward_scratch(cell, call.forward, tiles[tile].count));
     kernels.backward(cell, weights.data(), call, tiles[tile], scratch.data(),
-                     trains ? gradients.data() + tile * size : nullptr);
-  });
-  if (!trains) return;
-  const DefaultFloatMode mode;
-  for (std::int64_t tile = 1; tile < tiles.count(); ++tile) {
-    kernels.add(gradients.data(), gradients.data() + tile * size, size);
-  }
-  kernels.unpack(cell, gradients.data(), to);
+                     trains ? gradients->data() + tile * size : nullptr);
+  };
+  const auto add_up = [packed = packed_.get(), call, count = tiles.count(), size, gradients] {
+    const auto& [cell, kernels, weights] = *packed;
+    const DefaultFloatMode mode;
+    for (std::int64_t tile = 1; tile < count; ++tile) {
+      kernels.add(gradients->data(), gradients->data() + tile * size, size);
+    }
+    kernels.unpack(cell, gradients->data(), call.d_weights);
+  };
+  return {static_cast<std::size_t>(tiles.count()), task, trains ? std::function<void()>(add_up) : nullptr};
 }
 
 template class Gru<float>;

@@ -19,6 +19,7 @@
 
 #include "activation.h"
 #include "views.h"
+#include "work.h"
 
 namespace quadgate {
 
@@ -87,6 +88,11 @@ class Gru {
 
   void forward(const GruForward<Real>& call, int threads) const;
   void backward(const GruBackward<Real>& call, int threads) const;
+
+  // As of Lstm: as tasks, and as tasks of so many steps.
+  Work forward_work(const GruForward<Real>& call, int threads) const;
+  Work backward_work(const GruBackward<Real>& call) const;
+  Work forward_steps(const GruForward<Real>& call, std::int64_t steps) const;
 
   // As of Lstm: one step at a time, in memory of the caller's.
   std::size_t scratch_size(std::int64_t cases) const;

@@ -22,6 +22,7 @@
 
 #include "activation.h"
 #include "views.h"
+#include "work.h"
 
 namespace quadgate {
 
@@ -106,6 +107,15 @@ class Lstm {
 
   void forward(const LstmForward<Real>& call, int threads) const;
   void backward(const LstmBackward<Real>& call, int threads) const;
+
+  // The same as tasks, to be run with those of other calls; they outlive neither this layer nor the caller's arrays.
+  // `threads` is how many are to share the tasks of this call.
+  Work forward_work(const LstmForward<Real>& call, int threads) const;
+  Work backward_work(const LstmBackward<Real>& call) const;
+
+  // Forward as tasks of so many steps each, to be taken in order. Not for a cell that reads in reverse; the final state
+  // is wanted, and nothing is saved.
+  Work forward_steps(const LstmForward<Real>& call, std::int64_t steps) const;
 
   // Forward on the calling thread alone, in memory of the caller's: it allocates nothing, takes no lock and calls no
   // system, which is what one step at a time needs. `scratch` has scratch_size elements and begins with a cache line;

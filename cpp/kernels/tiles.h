@@ -91,6 +91,19 @@ Tiles training_tiles(const Forward& call) {
   return {call, divided_up(call.cases, 16)};
 }
 
+// Cuts a call down to `steps` steps from `begin` on, but for its state, and returns the lengths of its cases in there.
+template <class Forward>
+std::vector<std::int64_t> cut_to(Forward& call, std::int64_t begin, std::int64_t steps) {
+  call.steps = std::min(steps, call.steps - begin);
+  call.x.data += begin * call.x.t;
+  if (call.outputs.data) call.outputs.data += begin * call.outputs.t;
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t n = 0; call.lengths && n < call.cases; ++n) {
+    lengths.push_back(std::clamp<std::int64_t>(call.lengths[n] - begin, 0, call.steps));
+  }
+  return lengths;
+}
+
 // Every tile forward, one after the other in the same scratch, on the calling thread.
 template <class Packed, class Call, class Real>
 void forward_tiles(const Packed& packed, const Call& call, Real* scratch) {

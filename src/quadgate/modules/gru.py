@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from quadgate.cell import Activations
-from quadgate.modules.gru_operator import gru
+from quadgate.modules.gru_operator import OPERATOR, GRULayer, run_layers
 from quadgate.modules.gru_sequence import GRUFunctions, gru_gates
 from quadgate.modules.options import (
     add_parameters,
@@ -24,7 +25,8 @@ from quadgate.modules.options import (
 )
 from quadgate.modules.placement import Weights, normal
 from quadgate.modules.sequence import Lengths, Normalised, lengths_tensor, over_steps
-from quadgate.modules.stack import kernels_take, run_stack
+from quadgate.modules.stack import Part, kernels_take, run_stack
+from quadgate.modules.together import gain_behind
 
 _TORCH_FORWARD: Any = nn.GRU.forward
 _PLACES = ("gate", "cell")
@@ -114,39 +116,43 @@ class GRU(nn.RNNBase):
         """
         if not kernels_take(input) and has_defaults(self, GRU, _OPTIONS) and lengths is None:
             return _TORCH_FORWARD(self, input, hx)
-        return run_stack(self, self._layer, input, hx, lengths)
+        return run_stack(self, self._beside, self._behind, input, hx, lengths)
 
-    def _layer(
-        self, suffix: str, x: Tensor, lengths: Tensor | None, h: Tensor | None, reverse: bool, _: bool
-    ) -> tuple[Tensor, Tensor, None]:
-        """Run one layer in one direction over `x [T, N, C]`."""
-        weights = Weights(
+    def _beside(self, parts: Sequence[Part]) -> list[tuple[Tensor, Tensor, None]]:
+        """Run one layer in each of its directions over the same `x [T, N, C]`."""
+        if self._runs_by_step:
+            return [self._by_step(part) for part in parts]
+        return [(outputs, h, None) for outputs, h in run_layers([self._layer(part) for part in parts])]
+
+    def _behind(self, parts: Sequence[Part]) -> list[tuple[Tensor, Tensor, None]] | None:
+        """Run all layers, each on the outputs of the one before, where that gains something."""
+        if self._runs_by_step or not gain_behind(parts[0].x, len(parts), list(self.parameters())):
+            return None
+        found = OPERATOR.behind([(*self._layer(part), False) for part in parts])
+        return [(outputs, h, None) for outputs, h, _ in found]
+
+    @property
+    def _runs_by_step(self) -> bool:
+        return self.layer_norm or bool(self.zoneout) or bool(self.recurrent_dropout and self.training)
+
+    def _weights(self, suffix: str) -> Weights:
+        return Weights(
             kernel=getattr(self, f"weight_ih{suffix}"),
             recurrent_kernel=getattr(self, f"weight_hh{suffix}"),
             bias=getattr(self, f"bias_ih{suffix}") if self.bias else None,
             recurrent_bias=getattr(self, f"bias_hh{suffix}") if self.bias else None,
         )
-        if self.layer_norm or self.zoneout or (self.recurrent_dropout and self.training):
-            h = x.new_zeros(x.shape[1], self.hidden_size) if h is None else h
-            return *self._by_step(suffix, weights, x, lengths, h, reverse), None
-        outputs, h = gru(
-            x,
-            weights.kernel,
-            weights.bias,
-            h,
-            lengths,
-            recurrent_kernel=weights.recurrent_kernel,
-            recurrent_bias=weights.recurrent_bias,
-            activations=self.activations,
-            reverse=reverse,
-            time_major=True,
-        )
-        return outputs, h, None
 
-    def _by_step(
-        self, suffix: str, weights: Weights, x: Tensor, lengths: Tensor | None, h: Tensor, reverse: bool
-    ) -> tuple[Tensor, Tensor]:
-        matrices, functions, norm = normal("torch.nn.GRU", weights), _functions(self), _norm(self, suffix)
+    def _layer(self, part: Part) -> GRULayer:
+        options = ("torch.nn.GRU", *_functions(self), part.reverse, True, 0)
+        layer: tuple[Any, ...] = (part.x, *self._weights(part.suffix)[:4], part.lengths, part.state, *options)
+        return GRULayer(*layer)
+
+    def _by_step(self, part: Part) -> tuple[Tensor, Tensor, None]:
+        x = part.x
+        h = x.new_zeros(x.shape[1], self.hidden_size) if part.state is None else part.state
+        matrices, functions = normal("torch.nn.GRU", self._weights(part.suffix)), _functions(self)
+        norm = _norm(self, part.suffix)
         fed_back = torch.ones_like(h)
         if self.training:
             fed_back = functional.dropout(fed_back, self.recurrent_dropout)
@@ -163,8 +169,8 @@ class GRU(nn.RNNBase):
             return h, h
 
         by_case = x.transpose(0, 1)
-        outputs, h = over_steps(step, by_case, lengths_tensor(lengths, by_case), h, reverse, project)
-        return outputs.transpose(0, 1), h
+        outputs, h = over_steps(step, by_case, lengths_tensor(part.lengths, by_case), h, part.reverse, project)
+        return outputs.transpose(0, 1), h, None
 
     def extra_repr(self) -> str:
         """Say the sizes as PyTorch does, then the options that are not its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from torch import Tensor, library
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
-from quadgate.kernels.threads import number_of_threads
 from quadgate.layouts import find
 from quadgate.modules.derivatives import differentiable, differentiate_gradient
 from quadgate.modules.gru_sequence import GRUFunctions, gru_sequence
@@ -30,6 +29,7 @@ from quadgate.modules.tensors import (
     whole_numbers,
     widened,
 )
+from quadgate.modules.together import Operator
 
 if COMPILED:
     from quadgate.kernels.cpu._native import GruFloat32, GruFloat64
@@ -102,28 +102,11 @@ def gru(
     >>> torch.allclose(outputs, layer(x)[0], atol=1e-6), torch.equal(h, outputs[-1])
     (True, True)
     """
-    weights = Weights(kernel, recurrent_kernel, bias, recurrent_bias)
-    given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
-    if autocast or given in NARROW_DTYPES:
-        x, state, weights = widened(x), widened(state), Weights._make(map(widened, weights))
+    lengths = lengths if lengths is None or isinstance(lengths, Tensor) else torch.as_tensor(lengths)
     functions = _functions(layout, reset_after, activations)
-
-    if kernel_fits(x):
-        if lengths is not None and not isinstance(lengths, Tensor):
-            lengths = torch.as_tensor(lengths)
-        tensors = (x, *weights[:4], lengths, state)
-        keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
-        run: Callable[..., Any] = torch.ops.quadgate.gru
-        if unwatched(tensors):
-            run = _differentiable if keep else _forward
-        outputs, h, _ = run(*tensors, layout, *functions, reverse, time_major, recompute_every, keep)
-    else:
-        layer = _Layer._make((x, *weights[:4], None, state, layout, *functions, reverse, time_major, recompute_every))
-        layer.check()
-        outputs, h = layer.as_loop(lengths_tensor(lengths, layer.by_case(x)))
-    if given in NARROW_DTYPES and not autocast:
-        return outputs.to(given), h.to(given)
-    return outputs, h
+    weights = (kernel, recurrent_kernel, bias, recurrent_bias)
+    layer: tuple[Any, ...] = (x, *weights, lengths, state, layout, *functions, reverse, time_major, recompute_every)
+    return run_layers([GRULayer(*layer)])[0]
 
 
 def _functions(layout: str, reset_after: bool | None, activations: Activations | None) -> GRUFunctions:
@@ -151,7 +134,7 @@ LIBRARY.define(
 )
 
 
-class _Layer(NamedTuple):
+class GRULayer(NamedTuple):
     """What both operators begin with; nothing but the tensors can have a gradient that is differentiated again."""
 
     x: Tensor
@@ -207,6 +190,13 @@ class _Layer(NamedTuple):
             check_tensor("state", self.h, [self.cases, found.units], self.kernel)
         return found
 
+    def widened(self) -> GRULayer:
+        """Bring what is of a narrow type to float32."""
+        given: tuple[Any, ...] = self[:_LAYOUT]
+        tensors = [widened(one) for one in given]
+        tensors[_LENGTHS] = self.lengths
+        return GRULayer._make([*tensors, *self[_LAYOUT:]])
+
     def packed(self, trainable: bool) -> GruFloat32 | GruFloat64:
         """Pack the weights, at every call anew: nothing tells for certain whether they were written to since."""
         return _NATIVE[self.x.dtype](
@@ -231,18 +221,36 @@ class _Layer(NamedTuple):
         return self.by_case(outputs), h
 
 
-_WIDTH = len(_Layer._fields)
-_LAYOUT = _Layer._fields.index("layout")
-_LENGTHS = _Layer._fields.index("lengths")
+def run_layers(layers: Sequence[GRULayer]) -> list[tuple[Tensor, Tensor]]:
+    """Run one layer, or two that know nothing of each other, over the same input; results are those of `gru`."""
+    x = layers[0].x
+    given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
+    if autocast or given in NARROW_DTYPES:
+        layers = [one.widened() for one in layers]
+    if kernel_fits(layers[0].x):
+        found = [(outputs, h) for outputs, h, _ in _run(layers)]
+    else:
+        found = []
+        for layer in layers:
+            layer.check()
+            found.append(layer.as_loop(lengths_tensor(layer.lengths, layer.by_case(layer.x))))
+    if given in NARROW_DTYPES and not autocast:
+        found = [(outputs.to(given), h.to(given)) for outputs, h in found]
+    return found
+
+
+_WIDTH = len(GRULayer._fields)
+_LAYOUT = GRULayer._fields.index("layout")
+_LENGTHS = GRULayer._fields.index("lengths")
 
 
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
-    layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
+    layer, keep = GRULayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     return _room_for(layer, keep, layer.x.new_empty)
 
 
-def _room_for(layer: _Layer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _room_for(layer: GRULayer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     H, new = layer.check().units, layer.x.new_empty
     N, T = layer.by_case(layer.x).shape[:2]
     kept = new_kept(N * T * _kept_per_step(layer.x.dtype, H) if keep and not layer.recompute_every else 0)
@@ -256,38 +264,39 @@ def _kept_per_step(dtype: torch.dtype, H: int) -> int:
     return _NATIVE[dtype](weights).saved_size(1, 1, 0)
 
 
-def _forward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
+def _forward_call(arguments: tuple[Any, ...], threads: int, at_a_time: int) -> tuple[tuple[Tensor, ...], Any]:
+    layer, keep = GRULayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     fill = torch.are_deterministic_algorithms_enabled()
     new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
     outputs, h, kept = room = _room_for(layer, keep, new_kept)
-    layer.packed(trainable=False).forward(
+    call = layer.packed(trainable=False).forward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(h),
         bare(kept) if keep else None,
         layer.recompute_every,
-        number_of_threads(),
+        threads,
+        at_a_time,
     )
-    return room
+    return room, call
 
 
 def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer, needs_x, needs_weights = _Layer(*arguments[:_WIDTH]), *arguments[-2:]
+    layer, needs_x, needs_weights = GRULayer(*arguments[:_WIDTH]), *arguments[-2:]
     new = layer.x.new_empty
     weights = (new(one.shape if needs_weights and one is not None else 0) for one in layer.weights[:4])
     return new(layer.x.shape if needs_x else 0), *weights, new(layer.cases, layer.placement.units)
 
 
-def _backward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer = _Layer(*arguments[:_WIDTH])
+def _backward_call(arguments: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], Any]:
+    layer = GRULayer(*arguments[:_WIDTH])
     outputs, kept, d_outputs, d_h_T, needs_x, needs_weights = arguments[_WIDTH:]
     d_x, *d_weights, d_h = room = _room_backward(*arguments)
     there = Weights._make(
         None if one is None else d for one, d in zip(layer.weights, (*d_weights, None, None), strict=True)
     )
-    layer.packed(trainable=True).backward(
+    call = layer.packed(trainable=True).backward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(kept),
@@ -297,9 +306,8 @@ def _backward(*arguments: Any) -> tuple[Tensor, ...]:
         bare(layer.by_case(d_x)) if needs_x else None,
         bare(d_h),
         layer.native_weights(there) if needs_weights else None,
-        number_of_threads(),
     )
-    return room
+    return room, call
 
 
 def _keep_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -309,24 +317,44 @@ def _keep_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ctx.options = inputs[_LAYOUT:_WIDTH]
 
 
-def _differentiate_forward(ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
+def _way_back(ctx: Any, d_results: Sequence[Tensor | None]) -> tuple[Any, ...] | None:
     *tensors, outputs, kept = ctx.saved_tensors
     d_outputs, d_h_T, _ = d_results
-    needed = ctx.needs_input_grad
     if d_outputs is None and d_h_T is None:
-        return (None,) * len(needed)
-    # Where a graph of this way back is made, for second derivatives, it has to be the operator.
-    plain = not torch.is_grad_enabled() and unwatched((*tensors, d_outputs, d_h_T))
-    backward = _backward if plain else torch.ops.quadgate.gru_backward
-    d_x, *d_weights, d_h = backward(
-        *tensors, *ctx.options, outputs, kept, d_outputs, d_h_T, needed[0], any(needed[1:_LENGTHS])
-    )
+        return None
+    needs_weights = any(ctx.needs_input_grad[1:_LENGTHS])
+    return *tensors, *ctx.options, outputs, kept, d_outputs, d_h_T, ctx.needs_input_grad[0], needs_weights
+
+
+def _arranged(needed: Sequence[bool], found: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    d_x, *d_weights, d_h = found
     gradients = (d_x, *d_weights, None, d_h)
     wanted = [gradient if need else None for gradient, need in zip(gradients, needed, strict=False)]
     return *wanted, *(None,) * (len(needed) - len(wanted))
 
 
-_differentiable = differentiable(_forward, _keep_forward, _differentiate_forward)
+OPERATOR = Operator(
+    _forward_call,
+    _backward_call,
+    torch.ops.quadgate.gru_backward,
+    _keep_forward,
+    _way_back,
+    _arranged,
+)
+_differentiable = differentiable(OPERATOR.forward, _keep_forward, OPERATOR.differentiate)
+_both, _both_differentiable = OPERATOR.pair()
+
+
+def _run(layers: Sequence[GRULayer]) -> list[tuple[Tensor, ...]]:
+    tensors: list[Any] = [one for layer in layers for one in layer[:_LAYOUT]]
+    keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
+    if not unwatched(tensors):
+        return [torch.ops.quadgate.gru(*layer, keep) for layer in layers]
+    if len(layers) == 1:
+        return [(_differentiable if keep else OPERATOR.forward)(*layers[0], keep)]
+    one, other = layers
+    results = (_both_differentiable if keep else _both)(*one, keep, *other, keep)
+    return [results[:3], results[3:]]
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch
@@ -337,19 +365,19 @@ def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # n
 
 
 def _differentiate_backward(ctx: Any, *d_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    layer = _Layer(*ctx.saved_tensors[:_LAYOUT], *ctx.options)
+    layer = GRULayer(*ctx.saved_tensors[:_LAYOUT], *ctx.options)
     H = layer.placement.units
 
     def results(arguments: list[Any]) -> tuple[Tensor, ...]:
-        return _Layer(*arguments).as_loop(layer.lengths)
+        return GRULayer(*arguments).as_loop(layer.lengths)
 
     shapes = ((*layer.x.shape[:2], H), (layer.cases, H))
     return differentiate_gradient(ctx, results, shapes, d_gradients, _LENGTHS)
 
 
-LIBRARY.impl("gru", _forward, "CPU")
-LIBRARY.impl("gru_backward", _backward, "CPU")
+LIBRARY.impl("gru", OPERATOR.forward, "CPU")
+LIBRARY.impl("gru_backward", OPERATOR.backward_plain, "CPU")
 library.register_fake("quadgate::gru", _room_forward, lib=LIBRARY)
 library.register_fake("quadgate::gru_backward", _room_backward, lib=LIBRARY)
-library.register_autograd("quadgate::gru", _differentiate_forward, setup_context=_keep_forward, lib=LIBRARY)
+library.register_autograd("quadgate::gru", OPERATOR.differentiate, setup_context=_keep_forward, lib=LIBRARY)
 library.register_autograd("quadgate::gru_backward", _differentiate_backward, setup_context=_keep_backward, lib=LIBRARY)

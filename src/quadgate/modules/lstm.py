@@ -7,6 +7,7 @@ no `torch.nn.LSTM` itself, because `torch.compile` refuses to look into one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
-from quadgate.modules.operator import lstm
+from quadgate.modules.operator import OPERATOR, LSTMLayer, run_layers
 from quadgate.modules.options import (
     add_parameters,
     check_activations,
@@ -38,7 +39,8 @@ from quadgate.modules.sequence import (
     limited,
     over_steps,
 )
-from quadgate.modules.stack import kernels_take, run_stack
+from quadgate.modules.stack import Part, kernels_take, run_stack
+from quadgate.modules.together import gain_behind
 
 _TORCH_FORWARD: Any = nn.LSTM.forward
 _PLACES = ("gate", "cell", "output")
@@ -145,13 +147,28 @@ class LSTM(nn.RNNBase):
         """
         if not kernels_take(input) and has_defaults(self, LSTM, _OPTIONS) and lengths is None and not cells:
             return _TORCH_FORWARD(self, input, hx)
-        return run_stack(self, self._layer, input, hx, lengths, cells)
+        return run_stack(self, self._beside, self._behind, input, hx, lengths, cells)
 
-    def _layer(
-        self, suffix: str, x: Tensor, lengths: Tensor | None, state: State | None, reverse: bool, cells: bool
-    ) -> tuple[Tensor, State, Tensor | None]:
-        """Run one layer in one direction over `x [T, N, C]`."""
-        weights = Weights(
+    def _beside(self, parts: Sequence[Part]) -> list[tuple[Tensor, State, Tensor | None]]:
+        """Run one layer in each of its directions over the same `x [T, N, C]`."""
+        if self._runs_by_step or parts[0].cells:
+            return [self._by_step(part) for part in parts]
+        found = run_layers([self._layer(part) for part in parts])
+        return [(outputs, (h, c), None) for outputs, (c, h) in found]
+
+    def _behind(self, parts: Sequence[Part]) -> list[tuple[Tensor, State, Tensor | None]] | None:
+        """Run all layers, each on the outputs of the one before, where that gains something."""
+        if self._runs_by_step or parts[-1].cells or not gain_behind(parts[0].x, len(parts), list(self.parameters())):
+            return None
+        found = OPERATOR.behind([(*self._layer(part), False) for part in parts])
+        return [(outputs, (h, c), None) for outputs, c, h, _ in found]
+
+    @property
+    def _runs_by_step(self) -> bool:
+        return self.layer_norm or any(self.zoneout) or bool(self.recurrent_dropout and self.training)
+
+    def _weights(self, suffix: str) -> Weights:
+        return Weights(
             kernel=getattr(self, f"weight_ih{suffix}"),
             recurrent_kernel=getattr(self, f"weight_hh{suffix}"),
             bias=getattr(self, f"bias_ih{suffix}") if self.bias else None,
@@ -159,33 +176,21 @@ class LSTM(nn.RNNBase):
             peepholes=getattr(self, f"weight_ch{suffix}") if self.peepholes else None,
             projection=getattr(self, f"weight_hr{suffix}") if self.proj_size else None,
         )
-        if cells or self.layer_norm or any(self.zoneout) or (self.recurrent_dropout and self.training):
-            N = x.shape[1]
-            h, c = state or (x.new_zeros(N, self.proj_size or self.hidden_size), x.new_zeros(N, self.hidden_size))
-            return self._by_step(suffix, weights, x, lengths, (c, h), reverse)
-        outputs, (c, h) = lstm(
-            x,
-            **weights._asdict(),
-            state=None if state is None else state[::-1],
-            lengths=lengths,
-            layout="torch.nn.LSTM",
-            forget_bias=self.forget_bias,
-            activations=self.activations,
-            cell_clip=self.cell_clip,
-            projection_clip=self.projection_clip,
-            reverse=reverse,
-            time_major=True,
-        )
-        return outputs, (h, c), None
 
-    def _by_step(
-        self, suffix: str, weights: Weights, x: Tensor, lengths: Tensor | None, state: State, reverse: bool
-    ) -> tuple[Tensor, State, Tensor | None]:
-        cell, matrices = _cell_of(self), normal("torch.nn.LSTM", weights)
+    def _layer(self, part: Part) -> LSTMLayer:
+        h, c = part.state or (None, None)
+        options = ("torch.nn.LSTM", *_cell_of(self), part.reverse, True, 0)
+        layer: tuple[Any, ...] = (part.x, *self._weights(part.suffix), part.lengths, c, h, *options)
+        return LSTMLayer(*layer)
+
+    def _by_step(self, part: Part) -> tuple[Tensor, State, Tensor | None]:
+        x, N = part.x, part.x.shape[1]
+        h, c = part.state or (x.new_zeros(N, self.proj_size or self.hidden_size), x.new_zeros(N, self.hidden_size))
+        cell, matrices = _cell_of(self), normal("torch.nn.LSTM", self._weights(part.suffix))
         norm = None
         if self.layer_norm:
-            norm = Normalised(getattr(self, f"weight_ln{suffix}"), getattr(self, f"bias_ln{suffix}"))
-        fed_back = torch.ones_like(state[1])
+            norm = Normalised(getattr(self, f"weight_ln{part.suffix}"), getattr(self, f"bias_ln{part.suffix}"))
+        fed_back = torch.ones_like(h)
         if self.training:
             fed_back = functional.dropout(fed_back, self.recurrent_dropout)
 
@@ -207,9 +212,9 @@ class LSTM(nn.RNNBase):
             )
             return torch.cat([h, c], 1), (c, h)
 
-        both, (c, h) = over_steps(
-            step, x.transpose(0, 1), lengths_tensor(lengths, x.transpose(0, 1)), state, reverse, project
-        )
+        by_case = x.transpose(0, 1)
+        lengths = lengths_tensor(part.lengths, by_case)
+        both, (c, h) = over_steps(step, by_case, lengths, (c, h), part.reverse, project)
         outputs, cells = both.transpose(0, 1).split([h.shape[1], c.shape[1]], dim=2)
         return outputs, (h, c), cells
 
@@ -336,4 +341,4 @@ def _names(activations: Activations) -> tuple[str, str, str]:
 
 
 def _cell_of(layer: LSTM) -> Cell:
-    return Cell(layer.forget_bias, *_names(layer.activations), None, layer.cell_clip, layer.projection_clip)
+    return Cell(float(layer.forget_bias), *_names(layer.activations), None, layer.cell_clip, layer.projection_clip)

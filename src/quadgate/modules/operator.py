@@ -9,7 +9,7 @@ kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from torch import Tensor, library
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
-from quadgate.kernels.threads import number_of_threads
 from quadgate.layouts import find
 from quadgate.modules.derivatives import differentiable, differentiate_gradient
 from quadgate.modules.placement import Placement, Weights, normal, placed
@@ -45,6 +44,7 @@ from quadgate.modules.tensors import (
     whole_numbers,
     widened,
 )
+from quadgate.modules.together import Operator
 
 if COMPILED:
     from quadgate.kernels.cpu._native import LstmFloat32, LstmFloat64
@@ -133,30 +133,12 @@ def lstm(
     >>> torch.allclose(outputs, layer(x)[0], atol=1e-6)
     True
     """
-    weights = Weights(kernel, recurrent_kernel, bias, recurrent_bias, peepholes, projection)
-    given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
-    if autocast or given in NARROW_DTYPES:
-        x, weights = widened(x), Weights._make(map(widened, weights))
-        state = None if state is None else (widened(state[0]), widened(state[1]))
     cell = _cell(layout, forget_bias, activations, input_clip, cell_clip, projection_clip)
-    c, h = state or (None, None)
-
-    if kernel_fits(x):
-        if lengths is not None and not isinstance(lengths, Tensor):
-            lengths = torch.as_tensor(lengths)
-        tensors = (x, *weights, lengths, c, h)
-        keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
-        run: Callable[..., Any] = torch.ops.quadgate.lstm
-        if unwatched(tensors):
-            run = _differentiable if keep else _forward
-        outputs, c, h, _ = run(*tensors, layout, *cell, reverse, time_major, recompute_every, keep)
-    else:
-        layer = _Layer._make((x, *weights, None, c, h, layout, *cell, reverse, time_major, recompute_every))
-        layer.check()
-        outputs, (c, h) = layer.as_loop(lengths_tensor(lengths, layer.x_by_case))
-    if given in NARROW_DTYPES and not autocast:
-        return outputs.to(given), (c.to(given), h.to(given))
-    return outputs, (c, h)
+    lengths = lengths if lengths is None or isinstance(lengths, Tensor) else torch.as_tensor(lengths)
+    weights = (kernel, recurrent_kernel, bias, recurrent_bias, peepholes, projection)
+    options = (layout, *cell, reverse, time_major, recompute_every)
+    layer: tuple[Any, ...] = (x, *weights, lengths, *(state or (None, None)), *options)
+    return run_layers([LSTMLayer(*layer)])[0]
 
 
 def _cell(layout: str, forget_bias: float | None, activations: Activations | None, *clips: float | None) -> Cell:
@@ -185,7 +167,7 @@ LIBRARY.define(
 )
 
 
-class _Layer(NamedTuple):
+class LSTMLayer(NamedTuple):
     """What both operators begin with; nothing but the tensors can have a gradient that is differentiated again."""
 
     x: Tensor
@@ -249,6 +231,13 @@ class _Layer(NamedTuple):
             check_tensor("state h", self.h, [N, found.width], self.kernel)
         return found
 
+    def widened(self) -> LSTMLayer:
+        """Bring what is of a narrow type to float32."""
+        given: tuple[Any, ...] = self[:_LAYOUT]
+        tensors = [widened(one) for one in given]
+        tensors[_LENGTHS] = self.lengths
+        return LSTMLayer._make([*tensors, *self[_LAYOUT:]])
+
     def packed(self, trainable: bool) -> LstmFloat32 | LstmFloat64:
         """Pack the weights, at every call anew: nothing tells for certain whether they were written to since."""
         return _NATIVE[self.x.dtype](
@@ -274,25 +263,43 @@ class _Layer(NamedTuple):
         return self.by_case(outputs), state
 
 
-_WIDTH = len(_Layer._fields)
-_LAYOUT = _Layer._fields.index("layout")
-_LENGTHS = _Layer._fields.index("lengths")
+def run_layers(layers: Sequence[LSTMLayer]) -> list[Results]:
+    """Run one layer, or two that know nothing of each other, over the same input; results are those of `lstm`."""
+    x = layers[0].x
+    given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
+    if autocast or given in NARROW_DTYPES:
+        layers = [one.widened() for one in layers]
+    if kernel_fits(layers[0].x):
+        found = [(outputs, (c, h)) for outputs, c, h, _ in _run(layers)]
+    else:
+        found = []
+        for layer in layers:
+            layer.check()
+            found.append(layer.as_loop(lengths_tensor(layer.lengths, layer.x_by_case)))
+    if given in NARROW_DTYPES and not autocast:
+        found = [(outputs.to(given), (c.to(given), h.to(given))) for outputs, (c, h) in found]
+    return found
+
+
+_WIDTH = len(LSTMLayer._fields)
+_LAYOUT = LSTMLayer._fields.index("layout")
+_LENGTHS = LSTMLayer._fields.index("lengths")
 
 
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
-    layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
+    layer, keep = LSTMLayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     return _room_for(layer, keep, layer.x.new_empty)
 
 
-def _room_for(layer: _Layer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _room_for(layer: LSTMLayer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     found = layer.check()
     N, new = layer.x_by_case.shape[0], layer.x.new_empty
     kept = new_kept(_kept_size(layer, found) if keep else 0)
     return new(*layer.x.shape[:2], found.width), new(N, found.units), new(N, found.width), kept
 
 
-def _kept_size(layer: _Layer, found: Placement) -> int:
+def _kept_size(layer: LSTMLayer, found: Placement) -> int:
     """Return how many elements a way back needs; N and T may be symbols."""
     N, T = layer.x_by_case.shape[:2]
     every = layer.recompute_every or 1
@@ -318,26 +325,27 @@ def _kept_per_case(
     return _NATIVE[dtype](weights, **cell._asdict()).saved_size(1, recompute_every or 1, recompute_every)
 
 
-def _forward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer, keep = _Layer(*arguments[:_WIDTH]), arguments[_WIDTH]
+def _forward_call(arguments: tuple[Any, ...], threads: int, at_a_time: int) -> tuple[tuple[Tensor, ...], Any]:
+    layer, keep = LSTMLayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     fill = torch.are_deterministic_algorithms_enabled()
     new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
     outputs, c, h, kept = room = _room_for(layer, keep, new_kept)
-    layer.packed(trainable=False).forward(
+    call = layer.packed(trainable=False).forward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(c),
         bare(h),
         bare(kept) if keep else None,
         layer.recompute_every,
-        number_of_threads(),
+        threads,
+        at_a_time,
     )
-    return room
+    return room, call
 
 
 def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer, needs_x, needs_weights = _Layer(*arguments[:_WIDTH]), *arguments[-2:]
+    layer, needs_x, needs_weights = LSTMLayer(*arguments[:_WIDTH]), *arguments[-2:]
     found = layer.placement
     N = layer.x_by_case.shape[0]
     new = layer.x.new_empty
@@ -345,13 +353,13 @@ def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
     return new(layer.x.shape if needs_x else 0), *weights, new(N, found.units), new(N, found.width)
 
 
-def _backward(*arguments: Any) -> tuple[Tensor, ...]:
-    layer = _Layer(*arguments[:_WIDTH])
+def _backward_call(arguments: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], Any]:
+    layer = LSTMLayer(*arguments[:_WIDTH])
     outputs, kept, d_outputs, d_c_T, d_h_T, needs_x, needs_weights = arguments[_WIDTH:]
     room = _room_backward(*arguments)
     d_x, *d_weights, d_c, d_h = room
     there = Weights._make(None if one is None else d for one, d in zip(layer.weights, d_weights, strict=True))
-    layer.packed(trainable=True).backward(
+    call = layer.packed(trainable=True).backward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(kept),
@@ -363,41 +371,61 @@ def _backward(*arguments: Any) -> tuple[Tensor, ...]:
         bare(d_c),
         bare(d_h),
         layer.native_weights(there) if needs_weights else None,
-        number_of_threads(),
     )
-    return room
+    return room, call
 
 
 def _keep_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    layer = _Layer(*inputs[:_WIDTH])
+    layer = LSTMLayer(*inputs[:_WIDTH])
     outputs, _, _, kept = output
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*layer[:_LAYOUT], outputs, kept)
     ctx.options = layer[_LAYOUT:]
 
 
-def _differentiate_forward(ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
+def _way_back(ctx: Any, d_results: Sequence[Tensor | None]) -> tuple[Any, ...] | None:
     *tensors, outputs, kept = ctx.saved_tensors
     d_outputs, d_c_T, d_h_T, _ = d_results
-    needed = ctx.needs_input_grad
     if d_outputs is None and d_c_T is None and d_h_T is None:
-        return (None,) * len(needed)
-    # Where a graph of this way back is made, for second derivatives, it has to be the operator.
-    plain = not torch.is_grad_enabled() and unwatched((*tensors, d_outputs, d_c_T, d_h_T))
-    backward = _backward if plain else torch.ops.quadgate.lstm_backward
-    d_x, *d_weights, d_c, d_h = backward(
-        *tensors, *ctx.options, outputs, kept, d_outputs, d_c_T, d_h_T, needed[0], any(needed[1:_LENGTHS])
-    )
+        return None
+    needs_weights = any(ctx.needs_input_grad[1:_LENGTHS])
+    ways_in = (d_outputs, d_c_T, d_h_T)
+    return *tensors, *ctx.options, outputs, kept, *ways_in, ctx.needs_input_grad[0], needs_weights
+
+
+def _arranged(needed: Sequence[bool], found: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    d_x, *d_weights, d_c, d_h = found
     gradients = (d_x, *d_weights, None, d_c, d_h)
     wanted = [gradient if need else None for gradient, need in zip(gradients, needed, strict=False)]
     return *wanted, *(None,) * (len(needed) - len(wanted))
 
 
-_differentiable = differentiable(_forward, _keep_forward, _differentiate_forward)
+OPERATOR = Operator(
+    _forward_call,
+    _backward_call,
+    torch.ops.quadgate.lstm_backward,
+    _keep_forward,
+    _way_back,
+    _arranged,
+)
+_differentiable = differentiable(OPERATOR.forward, _keep_forward, OPERATOR.differentiate)
+_both, _both_differentiable = OPERATOR.pair()
+
+
+def _run(layers: Sequence[LSTMLayer]) -> list[tuple[Tensor, ...]]:
+    tensors: list[Any] = [one for layer in layers for one in layer[:_LAYOUT]]
+    keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
+    if not unwatched(tensors):
+        return [torch.ops.quadgate.lstm(*layer, keep) for layer in layers]
+    if len(layers) == 1:
+        return [(_differentiable if keep else OPERATOR.forward)(*layers[0], keep)]
+    one, other = layers
+    results = (_both_differentiable if keep else _both)(*one, keep, *other, keep)
+    return [results[:4], results[4:]]
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch
-    layer = _Layer(*inputs[:_WIDTH])
+    layer = LSTMLayer(*inputs[:_WIDTH])
     _, _, *d_results, _, _ = inputs[_WIDTH:]
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*layer[:_LAYOUT], *d_results)
@@ -405,20 +433,20 @@ def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # n
 
 
 def _differentiate_backward(ctx: Any, *d_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    layer = _Layer(*ctx.saved_tensors[:_LAYOUT], *ctx.options)
+    layer = LSTMLayer(*ctx.saved_tensors[:_LAYOUT], *ctx.options)
     found, N = layer.placement, layer.x_by_case.shape[0]
 
     def results(arguments: list[Any]) -> tuple[Tensor, ...]:
-        outputs, (c, h) = _Layer(*arguments).as_loop(layer.lengths)
+        outputs, (c, h) = LSTMLayer(*arguments).as_loop(layer.lengths)
         return outputs, c, h
 
     shapes = ((*layer.x.shape[:2], found.width), (N, found.units), (N, found.width))
     return differentiate_gradient(ctx, results, shapes, d_gradients, _LENGTHS)
 
 
-LIBRARY.impl("lstm", _forward, "CPU")
-LIBRARY.impl("lstm_backward", _backward, "CPU")
+LIBRARY.impl("lstm", OPERATOR.forward, "CPU")
+LIBRARY.impl("lstm_backward", OPERATOR.backward_plain, "CPU")
 library.register_fake("quadgate::lstm", _room_forward, lib=LIBRARY)
 library.register_fake("quadgate::lstm_backward", _room_backward, lib=LIBRARY)
-library.register_autograd("quadgate::lstm", _differentiate_forward, setup_context=_keep_forward, lib=LIBRARY)
+library.register_autograd("quadgate::lstm", OPERATOR.differentiate, setup_context=_keep_forward, lib=LIBRARY)
 library.register_autograd("quadgate::lstm_backward", _differentiate_backward, setup_context=_keep_backward, lib=LIBRARY)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -15,14 +15,38 @@ from quadgate.errors import InputError
 from quadgate.kernels.choice import compiled_is_built
 from quadgate.modules.sequence import Lengths, lengths_tensor
 
-# Runs one layer in one direction: the suffix of its parameters' names, `x [T, N, C]`, the lengths, the starting state,
-# whether it reads backwards, and whether the cell states are wanted; returns outputs, final state, cell states.
-Layer = Callable[[str, Tensor, Tensor | None, Any, bool, bool], tuple[Tensor, Any, Tensor | None]]
+
+class Part(NamedTuple):
+    """One layer in one direction, as it is to run.
+
+    Attributes:
+        suffix: what the names of its parameters end with.
+        x: `[T, N, C]`; of a layer that runs behind another, that of the lowest.
+        lengths: `[N]`, or None.
+        state: the starting state, or None.
+        reverse: whether it reads backwards.
+        cells: whether the cell states are wanted.
+    """
+
+    suffix: str
+    x: Tensor
+    lengths: Tensor | None
+    state: Any
+    reverse: bool
+    cells: bool
+
+
+# Of each part the outputs, the final state, and the cell states or None. `Beside` runs a layer in each of its
+# directions; `Behind` all layers, each on the outputs of the one before, or says by None that this gains nothing.
+Found = Sequence[tuple[Tensor, Any, Tensor | None]]
+Beside = Callable[[Sequence[Part]], Found]
+Behind = Callable[[Sequence[Part]], Found | None]
 
 
 def run_stack(
     module: Any,
-    layer: Layer,
+    beside: Beside,
+    behind: Behind,
     given: Any,
     hx: Any,
     lengths: Lengths | None,
@@ -32,7 +56,8 @@ def run_stack(
 
     Args:
         module: what the sizes are read off, and whose checks refuse input in PyTorch's words.
-        layer: runs one of its layers.
+        beside: runs one of its layers in each direction.
+        behind: runs all of them, where that is faster.
         given: `[T, N, C]`, `[N, T, C]` with `batch_first`, `[T, C]`, or a PackedSequence.
         hx: the starting state as the module takes it, or None.
         lengths: `[N]`, or None.
@@ -53,22 +78,32 @@ def run_stack(
     autocast = torch.is_autocast_enabled(x.device.type)
     lengths = lengths if lengths is None or isinstance(lengths, Tensor) else lengths_tensor(lengths, x.transpose(0, 1))
 
-    finals: list[tuple[Tensor, ...]] = []
-    top_cells: list[Tensor] = []
     directions = ("", "_reverse") if module.bidirectional else ("",)
-    for k in range(module.num_layers):
-        if k and module.training and module.dropout:
-            x = _dropped(x, module.dropout, lengths if packed is not None else None)
-        outputs = []
-        for d, direction in enumerate(directions):
-            before: Any = None if start is None else tuple(one[k * len(directions) + d] for one in start)
-            before = before if is_lstm or start is None else before[0]
-            want = cells and k == module.num_layers - 1
-            output, final, c = layer(f"_l{k}{direction}", x, lengths, before, d == 1, want)
-            outputs.append(output)
-            finals.append(final if is_lstm else (final,))
-            top_cells += [] if c is None else [c]
-        x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
+
+    def parts_of(k: int, x: Tensor) -> list[Part]:
+        places = range(k * len(directions), (k + 1) * len(directions))
+        states = [None if start is None else tuple(one[place] for one in start) for place in places]
+        want = cells and k == module.num_layers - 1
+        return [
+            Part(f"_l{k}{direction}", x, lengths, state if is_lstm or state is None else state[0], d == 1, want)
+            for d, (direction, state) in enumerate(zip(directions, states, strict=True))
+        ]
+
+    all_layers = None
+    if module.num_layers > 1 and not module.bidirectional and not (module.training and module.dropout):
+        all_layers = behind([part for k in range(module.num_layers) for part in parts_of(k, x)])
+    found = list(all_layers or ())
+    if all_layers is not None:
+        x = all_layers[-1][0]
+    else:
+        for k in range(module.num_layers):
+            if k and module.training and module.dropout:
+                x = _dropped(x, module.dropout, lengths if packed is not None else None)
+            level = beside(parts_of(k, x))
+            x = level[0][0] if len(level) == 1 else torch.cat([output for output, _, _ in level], 2)
+            found += level
+    finals = [final if is_lstm else (final,) for _, final, _ in found]
+    top_cells = [one for _, _, one in found if one is not None]
 
     # Of one layer in one direction nothing needs to be copied.
     last = [torch.stack(one) if len(one) > 1 else one[0].unsqueeze(0) for one in zip(*finals, strict=True)]

@@ -19,6 +19,23 @@ def instruction_set() -> str:
 def fma_peak(threads: int) -> float:
     """Measure the floating-point operations per second of fused multiply-adds alone."""
 
+class Call:
+    """A call that was checked and is yet to run; it keeps the layer and the arrays."""
+
+def run_beside(calls: list[Call], threads: int) -> None:
+    """Run calls that know nothing of each other, sharing the threads.
+
+    Raises:
+        InputError: two of them share memory that one writes.
+    """
+
+def run_behind(calls: list[Call], threads: int) -> None:
+    """Run calls made with `at_a_time`, of which each reads what the one before it writes, as a wavefront.
+
+    Raises:
+        InputError: they have other numbers of tasks, or two of them write to the same memory.
+    """
+
 class _Lstm:
     """A packed layer. Weights are `(kernel, bias)`, or `(w_x, w_h, b_x, b_h, peepholes [4, H], projection)`.
 
@@ -74,6 +91,37 @@ class _Lstm:
         d_weights: _Weights | None,
         threads: int,
     ) -> None: ...
+    def forward_call(
+        self,
+        x: _Array,
+        lengths: _Array | None,
+        c_start: _Array | None,
+        h_start: _Array | None,
+        outputs: _Array | None,
+        c_final: _Array | None,
+        h_final: _Array | None,
+        saved: _Array | None,
+        recompute_every: int,
+        threads: int,
+        at_a_time: int = 0,  # steps of a task, for run_behind
+    ) -> Call: ...
+    def backward_call(
+        self,
+        x: _Array,
+        lengths: _Array | None,
+        c_start: _Array | None,
+        h_start: _Array | None,
+        outputs: _Array,
+        saved: _Array,
+        recompute_every: int,
+        d_outputs: _Array | None,
+        d_c_final: _Array | None,
+        d_h_final: _Array | None,
+        d_x: _Array | None,
+        d_c_start: _Array | None,
+        d_h_start: _Array | None,
+        d_weights: _Weights | None,
+    ) -> Call: ...
     def saved_size(self, cases: int, steps: int, recompute_every: int) -> int: ...
 
 class LstmFloat32(_Lstm):
@@ -127,6 +175,32 @@ class _Gru:
         d_weights: _Weights | None,
         threads: int,
     ) -> None: ...
+    def forward_call(
+        self,
+        x: _Array,
+        lengths: _Array | None,
+        h_start: _Array | None,
+        outputs: _Array | None,
+        h_final: _Array | None,
+        saved: _Array | None,
+        recompute_every: int,
+        threads: int,
+        at_a_time: int = 0,  # steps of a task, for run_behind
+    ) -> Call: ...
+    def backward_call(
+        self,
+        x: _Array,
+        lengths: _Array | None,
+        h_start: _Array | None,
+        outputs: _Array,
+        saved: _Array,
+        recompute_every: int,
+        d_outputs: _Array | None,
+        d_h_final: _Array | None,
+        d_x: _Array | None,
+        d_h_start: _Array | None,
+        d_weights: _Weights | None,
+    ) -> Call: ...
     def saved_size(self, cases: int, steps: int, recompute_every: int) -> int: ...
 
 class GruFloat32(_Gru):

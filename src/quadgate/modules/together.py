@@ -1,0 +1,150 @@
+"""Layers that run at the same time: two directions side by side, the layers of a stack one behind the other.
+
+Neither changes a bit of any result. Here are the plain ways to them, for where nobody watches; under the compiler and
+whatever else looks on, each layer is an operator of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from quadgate.kernels.threads import number_of_threads
+from quadgate.modules.derivatives import differentiable
+from quadgate.modules.tensors import COMPILED, NARROW_DTYPES, kernel_fits, unwatched
+
+if COMPILED:
+    from quadgate.kernels.cpu._native import run_behind, run_beside
+
+# Of a layer behind another, how many steps the one may be ahead: few enough that a short sequence gains, too.
+_STEPS = 16
+
+Arguments = tuple[Any, ...]
+Results = tuple[Tensor, ...]
+
+
+class Operator(NamedTuple):
+    """An operator's parts.
+
+    Attributes:
+        forward_call: `(arguments, threads, steps at a time or 0)` to the results and the call that fills them.
+        backward_call: from the arguments of the way back to its results and the call that fills them.
+        backward: the way back as a registered operator.
+        keep: keeps, in a context, what the way back needs.
+        way_back: from that context and the gradients of the results to the arguments of the way back, or None.
+        arranged: from what is needed and the results of the way back to the gradient of each argument.
+    """
+
+    forward_call: Callable[[Arguments, int, int], tuple[Results, Any]]
+    backward_call: Callable[[Arguments], tuple[Results, Any]]
+    backward: Callable[..., Results]
+    keep: Callable[[Any, Arguments, Results], None]
+    way_back: Callable[[Any, Sequence[Tensor | None]], Arguments | None]
+    arranged: Callable[[Sequence[bool], Results], tuple[Tensor | None, ...]]
+
+    def forward(self, *arguments: Any) -> Results:
+        """Run one layer."""
+        threads = number_of_threads()
+        results, call = self.forward_call(arguments, threads, 0)
+        run_beside([call], threads)
+        return results
+
+    def backward_plain(self, *arguments: Any) -> Results:
+        """Run one way back."""
+        results, call = self.backward_call(arguments)
+        run_beside([call], number_of_threads())
+        return results
+
+    def differentiate(self, ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Carry the gradients of a layer's results back to its arguments."""
+        return self._carried_back([ctx], [d_results])[0]
+
+    def pair(self) -> tuple[Callable[..., Results], Callable[..., Results]]:
+        """Return functions that take the arguments of two layers in a row and run both, without and with a gradient."""
+        forward_both, keep_both = self._forward_both, self._keep_both
+        return forward_both, differentiable(forward_both, keep_both, self._differentiate_both)
+
+    def behind(self, layers: Sequence[Arguments]) -> list[Results]:
+        """Run layers, of which each reads the outputs of the one before in place of its own first argument."""
+        threads, results, calls, x = number_of_threads(), [], [], layers[0][0]
+        for layer in layers:
+            room, call = self.forward_call((x, *layer[1:]), 1, _STEPS)
+            results.append(room)
+            calls.append(call)
+            x = room[0]
+        run_behind(calls, threads)
+        return results
+
+    def _forward_both(self, *arguments: Any) -> Results:
+        threads = number_of_threads()
+        made = [self.forward_call(half, (threads + 1) // 2, 0) for half in _halves(arguments)]
+        run_beside([call for _, call in made], threads)
+        return tuple(chain.from_iterable(results for results, _ in made))
+
+    def _keep_both(self, ctx: Any, arguments: Arguments, results: Results) -> None:
+        kept: list[Any] = []
+        ctx.options = []
+        for half, found in zip(_halves(arguments), _halves(results), strict=True):
+            part = SimpleNamespace(set_materialize_grads=ctx.set_materialize_grads)
+            part.save_for_backward = lambda *tensors: kept.extend(tensors)
+            self.keep(part, half, found)
+            ctx.options.append(part.options)
+        ctx.save_for_backward(*kept)
+
+    def _differentiate_both(self, ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
+        parts = [
+            SimpleNamespace(saved_tensors=saved, options=options, needs_input_grad=needed)
+            for saved, options, needed in zip(
+                _halves(ctx.saved_tensors), ctx.options, _halves(ctx.needs_input_grad), strict=True
+            )
+        ]
+        return tuple(chain.from_iterable(self._carried_back(parts, _halves(d_results))))
+
+    def _carried_back(self, parts: Sequence[Any], d_results: Sequence[Any]) -> list[tuple[Tensor | None, ...]]:
+        found = [self.way_back(part, d) for part, d in zip(parts, d_results, strict=True)]
+        asked = [one for one in found if one is not None]
+        # Where a graph of this way back is made, for second derivatives, it has to be the operator.
+        tensors = [one for one in chain.from_iterable(asked) if isinstance(one, Tensor)]
+        if not torch.is_grad_enabled() and unwatched(tensors):
+            made = [self.backward_call(one) for one in asked]
+            run_beside([call for _, call in made], number_of_threads())
+            results = iter([result for result, _ in made])
+        else:
+            results = iter([self.backward(*one) for one in asked])
+        return [
+            (None,) * len(part.needs_input_grad) if one is None else self.arranged(part.needs_input_grad, next(results))
+            for part, one in zip(parts, found, strict=True)
+        ]
+
+
+def gain_behind(x: Tensor, layers: int, parameters: Sequence[Tensor]) -> bool:
+    """Tell whether the layers of a stack gain by running one behind the other.
+
+    They do where there are fewer cases than layers and threads, so that some threads would have nothing to do. They can
+    where no gradient is wanted and nobody watches.
+
+    Args:
+        x: `[T, N, C]`.
+        layers: L.
+        parameters: those of all layers.
+    """
+    T, N = x.shape[:2]
+    return (
+        unwatched((x, *parameters))
+        and min(layers, number_of_threads()) > N
+        and T >= 2 * _STEPS
+        and kernel_fits(x)
+        and not torch.is_autocast_enabled("cpu")
+        and not (torch.is_grad_enabled() and any(one.requires_grad for one in (x, *parameters)))
+        and all(one.dtype not in NARROW_DTYPES for one in parameters)
+    )
+
+
+def _halves(values: Sequence[Any]) -> tuple[Any, Any]:
+    half = len(values) // 2
+    return values[:half], values[half:]
