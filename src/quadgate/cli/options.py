@@ -23,3 +23,7 @@ Time = Annotated[str | None, typer.Option(help="Column of a long table that hold
 Label = Annotated[str | None, typer.Option(help="Column of the label.")]
 Group = Annotated[str | None, typer.Option(help="Column of the subject or machine: stays on one side of every split.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+SkipDamaged = Annotated[
+    bool,
+    typer.Option("--skip-damaged", help="Leave out the damaged files, row groups and cases of a set of Parquet files."),
+]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
+from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, SkipDamaged, Time, X, Y
+from quadgate.cli.progress import bar
+from quadgate.data.columns import Columns
 from quadgate.errors import InputError
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 
 def predict(
@@ -31,15 +36,33 @@ def predict(
     neighbors: Annotated[
         int, typer.Option(help="How many of the nearest training cases to name, by the network's final states.")
     ] = 0,
-    output: Annotated[Path | None, typer.Option(help="CSV file to write; standard output without it.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file to write; standard output without it. For Parquet files, or with --workers, a folder."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that predict a set of Parquet files, or a folder of CSV, piece by piece."),
+    ] = None,
+    skip_damaged: SkipDamaged = False,
     as_json: Json = False,
 ) -> None:
     """Write the class and the probabilities of every series of the test part, or of all where there is none."""
     from quadgate import report
-    from quadgate.data import read
+    from quadgate.data import parquet, read
     from quadgate.explain import TrainingCases
     from quadgate.formats import load
 
+    if workers is not None or parquet.is_parquet_set(data or ""):
+        columns = Columns(case, time, label, group)
+        if steps or neighbors:
+            raise InputError(
+                "--steps, --neighbors: found for cases that are predicted piece by piece, expected neither"
+            )
+        _piece_by_piece(run, data, columns, output, 1 if workers is None else workers, skip_damaged, as_json)
+        return
     model = load(run)
     found = read(
         data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
@@ -59,3 +82,49 @@ def predict(
         typer.echo(json.dumps({"run": str(run), "data": part.source} | predictions.as_json()))
     elif output is None:
         sys.stdout.write(predictions.as_csv())
+
+
+def _piece_by_piece(
+    run: Path,
+    data: str | None,
+    columns: Columns,
+    output: Path | None,
+    workers: int,
+    skip_damaged: bool,
+    as_json: bool,
+) -> None:
+    """Predict into a folder what need not fit into memory; the same command again does what is missing."""
+    from quadgate.data.folders import FolderOfFiles
+    from quadgate.data.parquet import ParquetSet, is_parquet_set
+    from quadgate.report.batch import plan, predict_all
+
+    if output is None or output.suffix:
+        found = "no --output" if output is None else f"--output {output}"
+        raise InputError(
+            f"predict: found {found}, expected --output FOLDER alone where cases are predicted piece by piece"
+        )
+    if is_parquet_set(data or ""):
+        with bar("looking for cases that are cut in two") as tell:
+            cases: ParquetSet | FolderOfFiles = ParquetSet.open(str(data), columns, skip_damaged, tell)
+        typer.echo("\n".join(getattr(cases, "how", ())), err=True)
+    elif data is not None and Path(data).is_dir():
+        cases = FolderOfFiles.open(Path(data), columns)
+        typer.echo(cases.told, err=True)
+    else:
+        raise InputError(
+            f"--workers: found the data {data}, expected a folder with a CSV for each case, or of Parquet files"
+        )
+    job = plan(run, cases, output)
+    try:
+        with bar("predicting") as tell:
+            read, written = predict_all(job, workers, tell)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; go on with: {shlex.join(['quadgate', *sys.argv[1:]])}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if read != written:
+        raise InputError(f"{output}: found {written:,} predictions of {read:,} cases; remove {output} and predict anew")
+    typer.echo(f"{read:,} cases read, {written:,} predictions are in {output} ({len(job.units):,} files)", err=True)
+    if as_json:
+        typer.echo(
+            json.dumps({"run": str(run), "data": data, "output": str(output), "cases": read, "predictions": written})
+        )
