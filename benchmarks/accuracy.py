@@ -10,7 +10,8 @@ and 2 of both bendings and 1 to 3 of the rest are the test part. The test part i
 decides nothing.
 
 Each learner runs on one thread with its library's own settings, but for what LEARNERS says. Time is processor time of
-the process while it learns: on a machine with other work, the clock on the wall would measure the work.
+the process while it learns, its library imported before: on a machine with other work, the clock on the wall would
+measure the work.
 
 The learner `fcn` needs TensorFlow and runs in an environment of its own (`pip install aeon tensorflow-cpu`, this
 repository's `src` in PYTHONPATH); `keras` runs on torch.
@@ -24,6 +25,7 @@ import os
 import platform
 from collections.abc import Callable
 from datetime import date
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import mean, median
@@ -97,7 +99,6 @@ def scaled(cases: Sequences) -> tuple[Callable[[Sequences], np.ndarray], int]:
 
 def keras_lstm(cases: Sequences, seed: int) -> Learned:
     """Keras's own LSTM of 64 units and a softmax layer, masked, with early stopping on a fifth of the cases."""
-    os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -163,12 +164,15 @@ LEARNERS: dict[str, Callable[[Sequences, int], Learned]] = {
     "fcn": fcn,
     "minirocket": mini_rocket,
 }
+MODULES = {"keras": "keras", "fcn": "tensorflow", "minirocket": "aeon.classification.convolution_based"}
 LIBRARIES = {"keras": ("keras", "torch"), "fcn": ("aeon", "tensorflow_cpu"), "minirocket": ("aeon", "numba")}
 
 
 def measure(name: str, learner: str, seed: int, parts: Parts) -> dict[str, Any]:
     """Learn once and measure once."""
     learn, judged = parts
+    os.environ["KERAS_BACKEND"] = "tensorflow" if learner == "fcn" else "torch"
+    import_module(MODULES.get(learner, "quadgate.training"))
     begin = process_time()
     predict, more = LEARNERS[learner](learn, seed)
     seconds = process_time() - begin

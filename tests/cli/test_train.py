@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import quadgate
 from quadgate.data import make_sequences
@@ -124,6 +125,12 @@ def test_a_network_that_streams_is_judged_by_the_samples_seen(run, arrays, tmp_p
         (["--pool", "man"], "pool: found 'man'; did you mean 'mean'?"),
         (["--preset", "sed"], "preset: found 'sed'; did you mean 'seed'?"),
         (["--units", "0"], "units: found 0, expected at least 1"),
+        (["--class-weight", "rare"], "--class-weight: found 'rare', expected 'balanced'"),
+        (
+            ["--precision", "mixed"],
+            "precision: found 'mixed' on the cpu, where it is slower; expected it with device cuda",
+        ),
+        (["--accumulate", "0"], "accumulate: found 0, expected at least 1"),
         (["--resume"], "--resume: expected --out RUN with it, the folder of the run to go on with"),
         (["--resume", "--out", "."], ".: found no run to resume, expected checkpoints; give another --out"),
         (["--out", "."], ".: exists already; go on with --resume, or give another --out"),
@@ -146,6 +153,33 @@ def test_one_class_and_unknown_test_labels_are_refused_before_training(run, arra
     assert code == 2
     assert "20 cases with labels that training never saw: 'perhaps' (20)" in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_rare_class_counts_as_much_where_it_is_asked_for(run, tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.where(np.arange(60) % 6 == 0, "rare", "common")
+    np.savez(tmp_path / "rare.npz", X=rng.normal(size=(60, 9, 2)), y=y)  # nothing to learn but the shares
+    said = {}
+    for name, more in (("plain", []), ("heavy", ["--class-weight", "balanced"])):
+        code, out, _ = run("train", "rare.npz", *QUICK, "--epochs", "20", "--out", name, *more, "--accumulate", "2")
+        assert code == 0
+        assert ("counts as much as any other" in out) == bool(more)
+        said[name] = quadgate.load(name).run(np.load("rare.npz")["X"], output="probabilities")[0][:, 1].mean()
+    assert said["plain"] < 0.35 < said["heavy"]
+    assert run("train", "rare.npz", *QUICK, "--epochs", "20", "--out", "heavy", "--resume", "--accumulate", "2")[0] == 2
+
+
+def test_training_in_float64_and_on_a_device_is_asked_for(run, arrays):
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    assert run("train", *arrays, *QUICK, "--out", "double", "--precision", "float64")[0] == 0
+    assert run("train", *arrays, *QUICK, "--out", "single")[0] == 0
+    one, other = variables("double"), variables("single")
+    assert all(one[name].dtype == np.float32 for name in one)
+    assert any(not np.array_equal(one[name], other[name]) for name in one)
+    code, _, err = run("train", *arrays, *QUICK, "--out", "gpu", "--device", "cuda", "--precision", "mixed")
+    assert code == 2
+    assert err.startswith("error: device: found 'cuda', but no GPU is usable here")
 
 
 def test_a_damaged_checkpoint_is_refused(run, arrays, tmp_path):

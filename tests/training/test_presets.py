@@ -206,7 +206,5 @@ def test_a_lack_of_memory_is_answered_with_a_batch_size(monkeypatch):
     monkeypatch.setattr(SequenceClassifier, "encode", lack)
     module = SequenceClassifier(3)
     state = State(module, loop.make_optimizer(module, Settings()), Position(), {})
-    with pytest.raises(
-        InputError, match=r"batch_size: 6 cases of 9 steps .* try --batch-size 3, or in Python .*accumulate=2"
-    ):
+    with pytest.raises(InputError, match=r"batch_size: 6 cases of 9 steps .* try --batch-size 3, or --accumulate 2"):
         loop.train_step(state, torch.zeros(6, 9, 3), torch.full((6,), 9), torch.zeros(6).long(), 0.1, Settings())

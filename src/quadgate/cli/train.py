@@ -13,6 +13,7 @@ import typer
 from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
 from quadgate.errors import InputError
 
+BALANCED = "balanced"
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 
@@ -41,6 +42,10 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="The first learning rate.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam or adamw.")] = None,
     clip: Annotated[float | None, typer.Option(help="Greatest norm of the gradient.")] = None,
+    class_weight: Annotated[str | None, typer.Option(help="balanced: a rare class counts as much as others.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Parts that a batch is worked through in.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, float64 or, on a GPU, mixed.")] = None,
     valid_fraction: Annotated[float | None, typer.Option(help="Share of the training part to stop by.")] = None,
     test_fraction: Annotated[float | None, typer.Option(help="Share held out as test where there is none.")] = None,
     seed: Annotated[int | None, typer.Option(help="The only source of chance.")] = None,
@@ -49,7 +54,7 @@ def train(
 ) -> None:
     """Train a classifier of series, and measure it on cases that it never saw."""
     from quadgate import report, training
-    from quadgate.data import read
+    from quadgate.data import balanced, read
     from quadgate.training.progress import ShowProgress
 
     if resume and out is None:
@@ -66,6 +71,9 @@ def train(
         "learning_rate": learning_rate,
         "optimizer": optimizer,
         "clip": clip,
+        "accumulate": accumulate,
+        "device": device,
+        "precision": precision,
         "valid_fraction": valid_fraction,
         "test_fraction": test_fraction,
         "seed": seed,
@@ -78,6 +86,10 @@ def train(
     found = read(**source)
     learn, judge, held = training.hold_out(found, settings)
     how = found.how if held is None else (*found.how, held)
+    if class_weight is not None:
+        if class_weight != BALANCED:
+            raise InputError(f"--class-weight: found {class_weight!r}, expected {BALANCED!r}")
+        learn, how = balanced(learn), (*how, "a class counts as much as any other in training, however rare it is")
     typer.echo("\n".join(how), err=as_json)
     report.check_labels(judge, learn.classes)
     folder = out or training.new_folder(Path("runs"), Path(data or str(x)).stem)

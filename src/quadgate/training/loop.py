@@ -244,5 +244,5 @@ def _answered(error: BaseException, cases: int, steps: int, settings: Settings) 
     smaller = max(1, cases // 2)
     return InputError(
         f"batch_size: {cases} cases of {steps:,} steps do not fit into the memory; try --batch-size {smaller}, "
-        f"or in Python Settings(accumulate={2 * settings.accumulate}), which gives the same gradients"
+        f"or --accumulate {2 * settings.accumulate}, which gives the same gradients"
     )
