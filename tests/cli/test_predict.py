@@ -3,10 +3,11 @@ import io
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import quadgate
-from quadgate.data import make_sequences
+from quadgate.data import make_sequences, read
 from quadgate.formats import save
 from quadgate.model import Model, Network
 
@@ -59,3 +60,46 @@ def test_another_number_of_channels_gets_one_line_and_writes_nothing(command, fo
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == "error: three.npz: found 3 channels, expected 2 as in training"
     assert not (folder / "classes.csv").exists()
+
+
+def test_channels_are_matched_by_name_and_not_by_place(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = make_sequences(24, time=20, channels=3)
+    rows = [
+        pd.DataFrame({"case": k, "time": range(20), "label": label} | dict(zip("abc", one.T, strict=True)))
+        for k, (one, label) in enumerate(zip(made.series, made.labels, strict=True))
+    ]
+    table = pd.concat(rows)
+    table.to_csv("plain.csv", index=False)
+    table[["c", "label", "a", "case", "b", "time"]].to_csv("mixed.csv", index=False)
+    table.rename(columns={"b": "x"}).to_csv("other.csv", index=False)
+    table.drop(columns="b").to_csv("fewer.csv", index=False)
+    np.savez("numbered.npz", X=np.stack(made.series), y=made.labels)
+    assert command("train", "plain.csv", "--units", "4", "--epochs", "2", "--out", "run")[0] == 0
+    expected = command("predict", "run", "plain.csv")[1]
+    for data in ("mixed.csv", "numbered.npz"):
+        assert command("predict", "run", data)[1] == expected
+    near = [command("predict", "run", data, "--neighbors", "1")[1] for data in ("plain.csv", "mixed.csv")]
+    assert near[0] == near[1]
+    measured = [json.loads(command("evaluate", "run", data, "--json")[1]) for data in ("plain.csv", "mixed.csv")]
+    assert measured[0]["model"] == measured[1]["model"]
+    for data, message in (
+        (
+            "other.csv",
+            "error: other.csv: found the channels a, x, c, expected a, b, c as in training; rename the columns",
+        ),
+        ("fewer.csv", "error: fewer.csv: found 2 channels, expected 3 as in training"),
+    ):
+        for verb in ("predict", "evaluate"):
+            code, _, err = command(verb, "run", data)
+            assert code == 2
+            assert err.splitlines()[-1].startswith(message)
+
+
+def test_a_test_part_has_its_channels_matched_by_name(tmp_path):
+    one = pd.DataFrame({"case": [0, 0, 1, 1], "label": [0, 0, 1, 1], "a": [1.0, 2, 3, 4], "b": [5.0, 6, 7, 8]})
+    one.to_csv(tmp_path / "train.csv", index=False)
+    one[["case", "b", "a", "label"]].to_csv(tmp_path / "test.csv", index=False)
+    data = read(tmp_path / "train.csv", test=tmp_path / "test.csv")
+    assert data.test.channels == ("a", "b")
+    assert all(map(np.array_equal, data.train.series, data.test.series))

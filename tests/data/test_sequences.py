@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quadgate.data import Sequences
-from quadgate.data.sequences import tidy_labels
+from quadgate.data.labels import tidy_labels
 from quadgate.errors import InputError
 
 

@@ -111,7 +111,7 @@ def _explain_case(
     from quadgate.explain.case_page import case_page
     from quadgate.explain.case_text import case_picture, case_text
     from quadgate.formats import load
-    from quadgate.report import check_channels
+    from quadgate.report import matched_channels
     from quadgate.report.parts import data_of_run, find_case, parts_of_run, trained_of_run
 
     texts(lang)  # refuses an unknown language before the work
@@ -119,7 +119,7 @@ def _explain_case(
     model = load(run)
     train, part, told = parts_of_run(run, None if data is None else data_of_run(run, data))
     typer.echo(told, err=True)
-    check_channels(model, part)
+    part = matched_channels(model, part)
     k = find_case(part, which, "--case")
     trained = trained_of_run(run, model, train, progress)
     progress(f"explaining {part.name(k)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ KNOWN = {
     "label": ("label", "class", "target", "标签", "类别"),
     "group": ("group", "subject", "subject_id", "patient", "machine", "受试者"),
 }
+_NUMBERED = re.compile(r"(column )?\d+")  # what stands for the name of a channel that has none
 KNOWN_NAMES = frozenset(name for names in KNOWN.values() for name in names)
 
 
@@ -53,3 +55,26 @@ class Columns:
         if len(set(taken)) != len(taken):
             raise InputError(f"{source}: found one column given for two things, expected a column for each")
         return Columns(**found)
+
+
+def order_of_channels(found: Sequence[str], expected: Sequence[str], source: str) -> list[int] | None:
+    """Return where each expected channel is among those found, by name; None where they are in order.
+
+    Channels that one side has no names for, only numbers, are taken by their place.
+
+    Raises:
+        InputError: both sides have names, and they differ.
+
+    >>> order_of_channels(["y", "x"], ["x", "y"], "runs.csv"), order_of_channels(["0", "1"], ["x", "y"], "runs.csv")
+    ([1, 0], None)
+    """
+    sides = (list(found), list(expected))
+    if sides[0] == sides[1] or any(all(_NUMBERED.fullmatch(name) for name in side) for side in sides):
+        return None
+    if sorted(sides[0]) != sorted(sides[1]):
+        told = [", ".join(side[:12]) + (", ..." if len(side) > 12 else "") for side in sides]
+        raise InputError(
+            f"{source}: found the channels {told[0]}, expected {told[1]} as in training; rename the columns, or leave "
+            "those out that are no channels"
+        )
+    return [sides[0].index(name) for name in expected]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from quadgate.errors import InputError
 
@@ -65,3 +66,39 @@ def of_cases_or_steps(
     raise InputError(
         f"y: found shape {y.shape}, expected one label for each case or one-hot rows of 0 and a single 1{or_steps}"
     )
+
+
+def tidy_labels(labels: ArrayLike | Sequence[Any], source: str = "data") -> Array:
+    """Bring labels to one form, so that a class is spelled alike whatever file it came from.
+
+    Whole numbers (also those written `3.0` or `"3"`) become int64, everything else text.
+
+    Raises:
+        InputError: not one-dimensional, an empty label, or numbers with a fraction (a quantity, no class).
+
+    >>> tidy_labels(["1", "2"]), tidy_labels([1.0, 2.0]), tidy_labels(["01", "x"])
+    (array([1, 2]), array([1, 2]), array(['01', 'x'], dtype='<U2'))
+    """
+    found = np.asarray(labels)
+    if found.ndim != 1:
+        raise InputError(f"{source}: found labels of shape {found.shape}, expected one label for each case")
+    if found.dtype.kind in "biu":
+        return found.astype(np.int64)
+    if found.dtype.kind == "f":
+        if not np.isfinite(found).all():
+            raise InputError(f"{source}, case {int(np.argmax(~np.isfinite(found)))}: found no label, expected a class")
+        if (found != np.rint(found)).any():
+            broken = found[np.argmax(found != np.rint(found))]
+            raise InputError(f"{source}: found the label {broken}, expected classes: whole numbers or text")
+        return found.astype(np.int64)
+    text = np.array(["" if is_no_label(label) else str(label).strip() for label in found.tolist()])
+    if (text == "").any():
+        raise InputError(f"{source}, case {int(np.argmax(text == ''))}: found no label, expected a class")
+    if all(label.lstrip("-").isdecimal() and str(int(label)) == label for label in text):
+        return text.astype(np.int64)
+    return text
+
+
+def is_no_label(label: Any) -> bool:
+    """Tell whether a label is missing: None, NaN, or text without a letter."""
+    return label is None or label != label or (isinstance(label, str) and not label.strip())

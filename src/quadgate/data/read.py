@@ -159,6 +159,7 @@ def _alike(train: Sequences, test: Sequences) -> tuple[Sequences, Sequences]:
             f"{test.source}: found {len(test.channels)} channels in the test part, "
             f"expected {len(train.channels)} as in the training part"
         )
+    test = test.with_channels(train.channels)
     if (train.step_labels is None) == (test.step_labels is None):
         return train, test
     return train.at_steps(), test.at_steps()

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quadgate.data.columns import order_of_channels
+from quadgate.data.labels import is_no_label, tidy_labels
 from quadgate.errors import InputError
 
 Array = NDArray[Any]
@@ -109,6 +111,17 @@ class Sequences:
             step_labels=None if self.step_labels is None else tuple(self.step_labels[index] for index in chosen),
             values=None if self.values is None else self.values[chosen],
         )
+
+    def with_channels(self, expected: Sequence[str]) -> Sequences:
+        """Return the same cases with their channels in the order of `expected`, matched by name where both have names.
+
+        Raises:
+            InputError: both have names, and they differ.
+        """
+        order = order_of_channels(self.channels, expected, self.source)
+        if order is None:
+            return self
+        return replace(self, series=tuple(one[:, order] for one in self.series), channels=tuple(expected))
 
     def at_end(self) -> Sequences:
         """Return the same cases with one class each, that of the last step."""
@@ -228,7 +241,7 @@ class Sequences:
                     "for each"
                 )
         for index, one in enumerate(found):
-            empty = np.array([_is_no_label(label) for label in one.tolist()])
+            empty = np.array([is_no_label(label) for label in one.tolist()])
             if empty.any():
                 raise InputError(
                     f"{self.source}, {self.name(index)}, step {int(np.argmax(empty))}: found no label, expected a class"
@@ -256,42 +269,6 @@ class Dataset:
     train: Sequences
     test: Sequences | None = None
     how: tuple[str, ...] = ()
-
-
-def tidy_labels(labels: ArrayLike | Sequence[Any], source: str = "data") -> Array:
-    """Bring labels to one form, so that a class is spelled alike whatever file it came from.
-
-    Whole numbers (also those written `3.0` or `"3"`) become int64, everything else text.
-
-    Raises:
-        InputError: not one-dimensional, an empty label, or numbers with a fraction (a quantity, no class).
-
-    >>> tidy_labels(["1", "2"]), tidy_labels([1.0, 2.0]), tidy_labels(["01", "x"])
-    (array([1, 2]), array([1, 2]), array(['01', 'x'], dtype='<U2'))
-    """
-    found = np.asarray(labels)
-    if found.ndim != 1:
-        raise InputError(f"{source}: found labels of shape {found.shape}, expected one label for each case")
-    if found.dtype.kind in "biu":
-        return found.astype(np.int64)
-    if found.dtype.kind == "f":
-        if not np.isfinite(found).all():
-            raise InputError(f"{source}, case {int(np.argmax(~np.isfinite(found)))}: found no label, expected a class")
-        if (found != np.rint(found)).any():
-            broken = found[np.argmax(found != np.rint(found))]
-            raise InputError(f"{source}: found the label {broken}, expected classes: whole numbers or text")
-        return found.astype(np.int64)
-    text = np.array(["" if _is_no_label(label) else str(label).strip() for label in found.tolist()])
-    if (text == "").any():
-        raise InputError(f"{source}, case {int(np.argmax(text == ''))}: found no label, expected a class")
-    if all(label.lstrip("-").isdecimal() and str(int(label)) == label for label in text):
-        return text.astype(np.int64)
-    return text
-
-
-def _is_no_label(label: Any) -> bool:
-    """Tell whether a label is missing: None, NaN, or text without a letter."""
-    return label is None or label != label or (isinstance(label, str) and not label.strip())
 
 
 def _as_float32(one: ArrayLike) -> NDArray[np.float32]:

@@ -2,9 +2,9 @@
 
 from quadgate.report.evaluation import (
     Predictions,
-    check_channels,
     class_names,
     evaluate,
+    matched_channels,
     predict,
     predict_steps,
     with_neighbors,
@@ -20,11 +20,11 @@ __all__ = [
     "Predictions",
     "Scores",
     "accuracy_by_samples",
-    "check_channels",
     "check_labels",
     "class_names",
     "evaluate",
     "learned_steps",
+    "matched_channels",
     "part_to_judge",
     "predict",
     "predict_steps",

@@ -87,7 +87,7 @@ def predict(model: Model | Ensemble, sequences: Sequences) -> Predictions:
     Raises:
         InputError: the model is no classifier, or the series have another number of channels.
     """
-    _check_classifier(model, sequences)
+    sequences = _for_classifier(model, sequences)
     parts = [sequences.series[start : start + CASES] for start in range(0, len(sequences), CASES)]
     probabilities = np.concatenate([model.run(list(part), output="probabilities")[0] for part in parts])
     return Predictions(_names(sequences), class_names(model), probabilities)
@@ -99,7 +99,7 @@ def predict_steps(model: Model | Ensemble, sequences: Sequences) -> Predictions:
     Raises:
         InputError: as `predict`, or the model needs steps that have not come yet.
     """
-    _check_classifier(model, sequences)
+    sequences = _for_classifier(model, sequences)
     stream, said = model.stream("probabilities"), []
     for one in sequences.series:
         stream.reset()
@@ -109,10 +109,10 @@ def predict_steps(model: Model | Ensemble, sequences: Sequences) -> Predictions:
     return Predictions(names, class_names(model), np.concatenate(said), steps=steps)
 
 
-def _check_classifier(model: Model | Ensemble, sequences: Sequences) -> None:
+def _for_classifier(model: Model | Ensemble, sequences: Sequences) -> Sequences:
     if model.classes is None:
         raise InputError(f"{model.source}: found recurrent layers alone, expected a classifier with a head")
-    check_channels(model, sequences)
+    return matched_channels(model, sequences)
 
 
 def _names(sequences: Sequences) -> tuple[str, ...]:
@@ -127,7 +127,9 @@ def with_neighbors(
     Raises:
         InputError: there are fewer training cases, or they are another model's.
     """
-    return replace(predictions, neighbors=neighbors_of(model, sequences.series, trained, count))
+    return replace(
+        predictions, neighbors=neighbors_of(model, matched_channels(model, sequences).series, trained, count)
+    )
 
 
 def class_names(model: Model | Ensemble) -> NDArray[Any]:
@@ -156,15 +158,15 @@ def evaluate(model: Model | Ensemble, sequences: Sequences, unknown_labels: str 
     return score(labels, predict_steps(model, sequences).probabilities, classes, len(sequences))
 
 
-def check_channels(model: Model | Ensemble, sequences: Sequences) -> None:
-    """Refuse series of another number of channels than a model reads.
+def matched_channels(model: Model | Ensemble, sequences: Sequences) -> Sequences:
+    """Return series with their channels in the order that a model reads, matched by name where both have names.
 
     Raises:
-        InputError: says which, and what may be wrong.
+        InputError: another number of channels, or other names; says what may be wrong.
     """
     found, expected = len(sequences.channels), model.inputs
     if found == expected:
-        return
+        return sequences if model.channels is None else sequences.with_channels(model.channels)
     if (sequences.lengths == expected).all():
         hint = "; the axes look swapped: give --axes NCT"
     elif found == 1:

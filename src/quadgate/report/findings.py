@@ -13,7 +13,7 @@ from quadgate.data import Sequences
 from quadgate.explain import Case, TrainingCases, explain_case
 from quadgate.model import Ensemble, Model
 from quadgate.model.summary import SummaryTable
-from quadgate.report.evaluation import Predictions, class_names, predict
+from quadgate.report.evaluation import Predictions, class_names, matched_channels, predict
 from quadgate.report.metrics import Scores, check_labels, find_classes, score, wilson_interval
 from quadgate.report.suspicion import Suspicion, suspicions
 
@@ -160,6 +160,8 @@ def find(
     Raises:
         InputError: there are no labels, or some that the model does not know; or series that do not fit it.
     """
+    test = matched_channels(model, test)
+    train = None if train is None else matched_channels(model, train)
     labels = check_labels(test, class_names(model))
     progress(f"running the model over {len(test):,} cases")
     said = predict(model, test)

@@ -6,7 +6,7 @@ import numpy as np
 
 from quadgate.data import Sequences
 from quadgate.model import Ensemble, Model
-from quadgate.report.evaluation import class_names
+from quadgate.report.evaluation import class_names, matched_channels
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the samples of a case
 
@@ -24,6 +24,7 @@ def accuracy_by_samples(
     Raises:
         InputError: the model needs samples that have not come yet, or the series do not fit it.
     """
+    sequences = matched_channels(model, sequences)
     classes, stream = class_names(model), model.stream("logits")
     truth = sequences.step_labels
     if truth is None:

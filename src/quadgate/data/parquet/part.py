@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from quadgate.data.labels import tidy_labels
 from quadgate.data.parquet.parquet_set import ParquetSet
 from quadgate.data.parquet.statistics import BUCKETS, Statistics, buckets_of
-from quadgate.data.sequences import Sequences, tidy_labels
+from quadgate.data.sequences import Sequences
 from quadgate.errors import InputError
 
 WINDOW = 128 * 2**20  # bytes of float32 whose cases are shuffled together; twice that are held while the next is read

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from quadgate.data.arrays import Axes, arrays_of, from_arrays
 from quadgate.data.columns import Columns
 from quadgate.data.folders import FolderOfFiles
-from quadgate.data.labels import as_labels, of_cases_or_steps
+from quadgate.data.labels import as_labels, of_cases_or_steps, tidy_labels
 from quadgate.data.parquet.opening import RowGroup, open_files, table_of
 from quadgate.data.parquet.parquet_set import is_parquet_set
 from quadgate.data.parquet.place import Place
 from quadgate.data.parquet.rows import encoded, to_sequences
 from quadgate.data.read import read, refuse_arguments
-from quadgate.data.sequences import Dataset, Sequences, tidy_labels
+from quadgate.data.sequences import Dataset, Sequences
 from quadgate.errors import InputError
 
 PIECE = 4 * 2**20  # bytes of series that are given together, about

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quadgate.data.labels import tidy_labels
 from quadgate.data.parquet.opening import hash_of
 from quadgate.data.parquet.parquet_set import STATISTICS, ParquetSet
-from quadgate.data.sequences import Sequences, tidy_labels
+from quadgate.data.sequences import Sequences
 
 if TYPE_CHECKING:
     from quadgate.model import Scaling
