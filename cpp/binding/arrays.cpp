@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <utility>
 
 namespace quadgate::binding {
@@ -146,7 +147,24 @@ Array::Range Array::range() const {
 
 bool Array::overlaps(const Array& other) const {
   const Range mine = range(), its = other.range();
-  return mine.begin < its.end && its.begin < mine.end;
+  return mine.begin < its.end && its.begin < mine.end && !beside(other);
+}
+
+bool Array::beside(const Array& other) const {
+  const int last = dimensions() - 1;
+  if (last < 1 || other.dimensions() != last + 1 || array_.itemsize() != other.array_.itemsize()) return false;
+  if (stride(last) != 1 || other.stride(last) != 1) return false;
+  std::int64_t pitch = 0;  // what every step from row to row is a multiple of
+  for (const Array* one : {this, &other}) {
+    for (int d = 0; d < last; ++d) {
+      if (one->size(d) > 1) pitch = std::gcd(pitch, one->stride(d));
+    }
+  }
+  const auto width = static_cast<std::int64_t>(array_.itemsize());
+  const std::int64_t bytes = other.data<char>() - data<char>();
+  if (pitch == 0 || bytes % width) return false;
+  const std::int64_t place = (bytes / width % pitch + pitch) % pitch;
+  return place >= size(last) && place + other.size(last) <= pitch;
 }
 
 void expect_apart(const std::deque<Array>& written, const std::deque<Array>& read) {

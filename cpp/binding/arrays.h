@@ -60,7 +60,7 @@ class Array {
   // where there is none.
   std::pair<std::int64_t, std::int64_t> reach() const;
 
-  // Whether the two share memory, as far as their first and last elements tell.
+  // Whether the two share memory, as far as their first and last elements tell, and that their rows stand beside each other.
   bool overlaps(const Array& other) const;
 
  private:
@@ -70,6 +70,8 @@ class Array {
     std::uintptr_t begin, end;
   };
   Range range() const;
+  // Whether the rows of the two lie between each other, as two halves of the columns of one array do.
+  bool beside(const Array& other) const;
 
   const char* name_;
   nb::ndarray<nb::ro> array_;

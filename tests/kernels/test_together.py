@@ -79,6 +79,24 @@ def test_what_cannot_run_at_the_same_time_is_refused(x):
         run_beside(["call"], 2)
 
 
+@pytest.mark.parametrize("time_major", [False, True])
+def test_two_may_write_to_columns_of_one_array_beside_each_other(x, time_major):
+    expected = arrays(2), arrays(2)
+    for layer, results in zip((lstm(), lstm(reverse=True)), expected, strict=True):
+        layer.forward(x, None, None, None, *results, None, 0, 1)
+    both = np.full((T, N, 2 * H) if time_major else (N, T, 2 * H), np.nan, "f4")
+    by_case = both.transpose(1, 0, 2) if time_major else both
+
+    def call(layer, columns):
+        return layer.forward_call(x, None, None, None, by_case[:, :, columns], *arrays(2)[1:], None, 0, 1)
+
+    run_beside([call(lstm(), slice(H)), call(lstm(reverse=True), slice(H, None))], 2)
+    assert np.array_equal(by_case, np.concatenate([expected[0][0], expected[1][0]], 2))
+    for columns in (slice(H - 1, -1), slice(1, H + 1)):
+        with pytest.raises(InputError, match="outputs: found memory that it shares with outputs of another call"):
+            run_beside([call(lstm(), slice(H)), call(lstm(reverse=True), columns)], 2)
+
+
 def test_what_cannot_run_behind_is_refused(x):
     made = arrays(2)
     call = lstm().forward_call(x, None, None, None, *made, None, 0, 1, 16)

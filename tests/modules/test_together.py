@@ -89,10 +89,10 @@ def test_one_direction_alone_may_be_asked_for_or_frozen(kind, threads):
     x = torch.randn(6, 2, C, dtype=torch.float64, requires_grad=True)
     names = [name for name, _ in layer.named_parameters()]
     parts = [Part(suffix, x, None, None, suffix != "_l0", False) for suffix in ("_l0", "_l0_reverse")]
-    outputs, *_ = layer._beside(parts)[0]
-    found = torch.autograd.grad(outputs.sum(), list(layer.parameters()), allow_unused=True)
+    _, finals, _ = layer._beside(parts)
+    found = torch.autograd.grad(flat(finals[0])[0].sum(), list(layer.parameters()), allow_unused=True)
     assert [one is None for one in found] == [name.endswith("_reverse") for name in names]
-    same(found[:4], torch.autograd.grad(layer(x)[0][..., :H].sum(), list(layer.parameters()))[:4])
+    same(found[:4], torch.autograd.grad(layer(x)[0][-1, :, :H].sum(), list(layer.parameters()))[:4])
     for name, one in layer.named_parameters():
         one.requires_grad_(not name.endswith("_reverse"))
     layer(x)[0].sum().backward()

@@ -26,7 +26,7 @@ from quadgate.modules.options import (
 from quadgate.modules.placement import Weights, normal
 from quadgate.modules.sequence import Lengths, Normalised, lengths_tensor, over_steps
 from quadgate.modules.stack import Part, kernels_take, run_stack
-from quadgate.modules.together import gain_behind
+from quadgate.modules.together import gain_behind, joined
 
 _TORCH_FORWARD: Any = nn.GRU.forward
 _PLACES = ("gate", "cell")
@@ -118,18 +118,19 @@ class GRU(nn.RNNBase):
             return _TORCH_FORWARD(self, input, hx)
         return run_stack(self, self._beside, self._behind, input, hx, lengths)
 
-    def _beside(self, parts: Sequence[Part]) -> list[tuple[Tensor, Tensor, None]]:
+    def _beside(self, parts: Sequence[Part]) -> tuple[Tensor, list[Tensor], None]:
         """Run one layer in each of its directions over the same `x [T, N, C]`."""
         if self._runs_by_step:
-            return [self._by_step(part) for part in parts]
-        return [(outputs, h, None) for outputs, h in run_layers([self._layer(part) for part in parts])]
+            outputs, states = zip(*map(self._by_step, parts), strict=True)
+            return joined(outputs), list(states), None
+        return *run_layers([self._layer(part) for part in parts]), None
 
-    def _behind(self, parts: Sequence[Part]) -> list[tuple[Tensor, Tensor, None]] | None:
+    def _behind(self, parts: Sequence[Part]) -> tuple[Tensor, list[Tensor], None] | None:
         """Run all layers, each on the outputs of the one before, where that gains something."""
         if self._runs_by_step or not gain_behind(parts[0].x, len(parts), list(self.parameters())):
             return None
         found = OPERATOR.behind([(*self._layer(part), False) for part in parts])
-        return [(outputs, h, None) for outputs, h, _ in found]
+        return found[-1][0], [h for _, h, _ in found], None
 
     @property
     def _runs_by_step(self) -> bool:
@@ -148,7 +149,7 @@ class GRU(nn.RNNBase):
         layer: tuple[Any, ...] = (part.x, *self._weights(part.suffix)[:4], part.lengths, part.state, *options)
         return GRULayer(*layer)
 
-    def _by_step(self, part: Part) -> tuple[Tensor, Tensor, None]:
+    def _by_step(self, part: Part) -> tuple[Tensor, Tensor]:
         x = part.x
         h = x.new_zeros(x.shape[1], self.hidden_size) if part.state is None else part.state
         matrices, functions = normal("torch.nn.GRU", self._weights(part.suffix)), _functions(self)
@@ -170,7 +171,7 @@ class GRU(nn.RNNBase):
 
         by_case = x.transpose(0, 1)
         outputs, h = over_steps(step, by_case, lengths_tensor(part.lengths, by_case), h, part.reverse, project)
-        return outputs.transpose(0, 1), h, None
+        return outputs.transpose(0, 1), h
 
     def extra_repr(self) -> str:
         """Say the sizes as PyTorch does, then the options that are not its own."""

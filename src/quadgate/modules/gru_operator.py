@@ -29,7 +29,7 @@ from quadgate.modules.tensors import (
     whole_numbers,
     widened,
 )
-from quadgate.modules.together import Operator
+from quadgate.modules.together import Operator, joined
 
 if COMPILED:
     from quadgate.kernels.cpu._native import GruFloat32, GruFloat64
@@ -106,7 +106,8 @@ def gru(
     functions = _functions(layout, reset_after, activations)
     weights = (kernel, recurrent_kernel, bias, recurrent_bias)
     layer: tuple[Any, ...] = (x, *weights, lengths, state, layout, *functions, reverse, time_major, recompute_every)
-    return run_layers([GRULayer(*layer)])[0]
+    outputs, (h,) = run_layers([GRULayer(*layer)])
+    return outputs, h
 
 
 def _functions(layout: str, reset_after: bool | None, activations: Activations | None) -> GRUFunctions:
@@ -221,22 +222,23 @@ class GRULayer(NamedTuple):
         return self.by_case(outputs), h
 
 
-def run_layers(layers: Sequence[GRULayer]) -> list[tuple[Tensor, Tensor]]:
-    """Run one layer, or two that know nothing of each other, over the same input; results are those of `gru`."""
+def run_layers(layers: Sequence[GRULayer]) -> tuple[Tensor, list[Tensor]]:
+    """Run one layer, or two directions over the same input; results are those of `gru`, outputs beside each other."""
     x = layers[0].x
     given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
     if autocast or given in NARROW_DTYPES:
         layers = [one.widened() for one in layers]
     if kernel_fits(layers[0].x):
-        found = [(outputs, h) for outputs, h, _ in _run(layers)]
+        outputs, *rest = _run(layers)
+        states = list(rest[::2])
     else:
-        found = []
         for layer in layers:
             layer.check()
-            found.append(layer.as_loop(lengths_tensor(layer.lengths, layer.by_case(layer.x))))
+        found = [layer.as_loop(lengths_tensor(layer.lengths, layer.by_case(layer.x))) for layer in layers]
+        outputs, states = joined([one for one, _ in found]), [h for _, h in found]
     if given in NARROW_DTYPES and not autocast:
-        found = [(outputs.to(given), h.to(given)) for outputs, h in found]
-    return found
+        return outputs.to(given), [h.to(given) for h in states]
+    return outputs, states
 
 
 _WIDTH = len(GRULayer._fields)
@@ -250,11 +252,13 @@ def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return _room_for(layer, keep, layer.x.new_empty)
 
 
-def _room_for(layer: GRULayer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _room_for(
+    layer: GRULayer, keep: bool, new_kept: Callable[[int], Tensor], outputs: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     H, new = layer.check().units, layer.x.new_empty
     N, T = layer.by_case(layer.x).shape[:2]
     kept = new_kept(N * T * _kept_per_step(layer.x.dtype, H) if keep and not layer.recompute_every else 0)
-    return new(*layer.x.shape[:2], H), new(N, H), kept
+    return new(*layer.x.shape[:2], H) if outputs is None else outputs, new(N, H), kept
 
 
 def _kept_per_step(dtype: torch.dtype, H: int) -> int:
@@ -264,12 +268,14 @@ def _kept_per_step(dtype: torch.dtype, H: int) -> int:
     return _NATIVE[dtype](weights).saved_size(1, 1, 0)
 
 
-def _forward_call(arguments: tuple[Any, ...], threads: int, at_a_time: int) -> tuple[tuple[Tensor, ...], Any]:
+def _forward_call(
+    arguments: tuple[Any, ...], threads: int, at_a_time: int, outputs: Tensor | None
+) -> tuple[tuple[Tensor, ...], Any]:
     layer, keep = GRULayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     fill = torch.are_deterministic_algorithms_enabled()
     new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
-    outputs, h, kept = room = _room_for(layer, keep, new_kept)
+    outputs, h, kept = room = _room_for(layer, keep, new_kept, outputs)
     call = layer.packed(trainable=False).forward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
@@ -337,6 +343,7 @@ OPERATOR = Operator(
     _forward_call,
     _backward_call,
     torch.ops.quadgate.gru_backward,
+    lambda arguments: GRULayer(*arguments[:_WIDTH]).placement.units,
     _keep_forward,
     _way_back,
     _arranged,
@@ -345,16 +352,17 @@ _differentiable = differentiable(OPERATOR.forward, _keep_forward, OPERATOR.diffe
 _both, _both_differentiable = OPERATOR.pair()
 
 
-def _run(layers: Sequence[GRULayer]) -> list[tuple[Tensor, ...]]:
+def _run(layers: Sequence[GRULayer]) -> tuple[Tensor, ...]:
+    """Return the outputs, then the other results of each layer."""
     tensors: list[Any] = [one for layer in layers for one in layer[:_LAYOUT]]
     keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
     if not unwatched(tensors):
-        return [torch.ops.quadgate.gru(*layer, keep) for layer in layers]
+        found = [torch.ops.quadgate.gru(*layer, keep) for layer in layers]
+        return joined([one[0] for one in found]), *(rest for one in found for rest in one[1:])
+    arguments = [one for layer in layers for one in (*layer, keep)]
     if len(layers) == 1:
-        return [(_differentiable if keep else OPERATOR.forward)(*layers[0], keep)]
-    one, other = layers
-    results = (_both_differentiable if keep else _both)(*one, keep, *other, keep)
-    return [results[:3], results[3:]]
+        return (_differentiable if keep else OPERATOR.forward)(*arguments)
+    return (_both_differentiable if keep else _both)(*arguments)
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch

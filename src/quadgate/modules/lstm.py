@@ -40,7 +40,7 @@ from quadgate.modules.sequence import (
     over_steps,
 )
 from quadgate.modules.stack import Part, kernels_take, run_stack
-from quadgate.modules.together import gain_behind
+from quadgate.modules.together import gain_behind, joined
 
 _TORCH_FORWARD: Any = nn.LSTM.forward
 _PLACES = ("gate", "cell", "output")
@@ -149,19 +149,20 @@ class LSTM(nn.RNNBase):
             return _TORCH_FORWARD(self, input, hx)
         return run_stack(self, self._beside, self._behind, input, hx, lengths, cells)
 
-    def _beside(self, parts: Sequence[Part]) -> list[tuple[Tensor, State, Tensor | None]]:
+    def _beside(self, parts: Sequence[Part]) -> tuple[Tensor, list[State], Tensor | None]:
         """Run one layer in each of its directions over the same `x [T, N, C]`."""
         if self._runs_by_step or parts[0].cells:
-            return [self._by_step(part) for part in parts]
-        found = run_layers([self._layer(part) for part in parts])
-        return [(outputs, (h, c), None) for outputs, (c, h) in found]
+            outputs, states, cells = zip(*map(self._by_step, parts), strict=True)
+            return joined(outputs), list(states), joined(cells)
+        both, finals = run_layers([self._layer(part) for part in parts])
+        return both, [(h, c) for c, h in finals], None
 
-    def _behind(self, parts: Sequence[Part]) -> list[tuple[Tensor, State, Tensor | None]] | None:
+    def _behind(self, parts: Sequence[Part]) -> tuple[Tensor, list[State], None] | None:
         """Run all layers, each on the outputs of the one before, where that gains something."""
         if self._runs_by_step or parts[-1].cells or not gain_behind(parts[0].x, len(parts), list(self.parameters())):
             return None
         found = OPERATOR.behind([(*self._layer(part), False) for part in parts])
-        return [(outputs, (h, c), None) for outputs, c, h, _ in found]
+        return found[-1][0], [(h, c) for _, c, h, _ in found], None
 
     @property
     def _runs_by_step(self) -> bool:
@@ -183,7 +184,7 @@ class LSTM(nn.RNNBase):
         layer: tuple[Any, ...] = (part.x, *self._weights(part.suffix), part.lengths, c, h, *options)
         return LSTMLayer(*layer)
 
-    def _by_step(self, part: Part) -> tuple[Tensor, State, Tensor | None]:
+    def _by_step(self, part: Part) -> tuple[Tensor, State, Tensor]:
         x, N = part.x, part.x.shape[1]
         h, c = part.state or (x.new_zeros(N, self.proj_size or self.hidden_size), x.new_zeros(N, self.hidden_size))
         cell, matrices = _cell_of(self), normal("torch.nn.LSTM", self._weights(part.suffix))

@@ -44,7 +44,7 @@ from quadgate.modules.tensors import (
     whole_numbers,
     widened,
 )
-from quadgate.modules.together import Operator
+from quadgate.modules.together import Operator, joined
 
 if COMPILED:
     from quadgate.kernels.cpu._native import LstmFloat32, LstmFloat64
@@ -138,7 +138,8 @@ def lstm(
     weights = (kernel, recurrent_kernel, bias, recurrent_bias, peepholes, projection)
     options = (layout, *cell, reverse, time_major, recompute_every)
     layer: tuple[Any, ...] = (x, *weights, lengths, *(state or (None, None)), *options)
-    return run_layers([LSTMLayer(*layer)])[0]
+    outputs, (final,) = run_layers([LSTMLayer(*layer)])
+    return outputs, final
 
 
 def _cell(layout: str, forget_bias: float | None, activations: Activations | None, *clips: float | None) -> Cell:
@@ -263,22 +264,23 @@ class LSTMLayer(NamedTuple):
         return self.by_case(outputs), state
 
 
-def run_layers(layers: Sequence[LSTMLayer]) -> list[Results]:
-    """Run one layer, or two that know nothing of each other, over the same input; results are those of `lstm`."""
+def run_layers(layers: Sequence[LSTMLayer]) -> tuple[Tensor, list[State]]:
+    """Run one layer, or two directions over the same input; results are those of `lstm`, outputs beside each other."""
     x = layers[0].x
     given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
     if autocast or given in NARROW_DTYPES:
         layers = [one.widened() for one in layers]
     if kernel_fits(layers[0].x):
-        found = [(outputs, (c, h)) for outputs, c, h, _ in _run(layers)]
+        outputs, *rest = _run(layers)
+        states = [(c, h) for c, h, _ in zip(rest[::3], rest[1::3], rest[2::3], strict=True)]
     else:
-        found = []
         for layer in layers:
             layer.check()
-            found.append(layer.as_loop(lengths_tensor(layer.lengths, layer.x_by_case)))
+        found = [layer.as_loop(lengths_tensor(layer.lengths, layer.x_by_case)) for layer in layers]
+        outputs, states = joined([one for one, _ in found]), [state for _, state in found]
     if given in NARROW_DTYPES and not autocast:
-        found = [(outputs.to(given), (c.to(given), h.to(given))) for outputs, (c, h) in found]
-    return found
+        return outputs.to(given), [(c.to(given), h.to(given)) for c, h in states]
+    return outputs, states
 
 
 _WIDTH = len(LSTMLayer._fields)
@@ -292,11 +294,14 @@ def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return _room_for(layer, keep, layer.x.new_empty)
 
 
-def _room_for(layer: LSTMLayer, keep: bool, new_kept: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _room_for(
+    layer: LSTMLayer, keep: bool, new_kept: Callable[[int], Tensor], outputs: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     found = layer.check()
     N, new = layer.x_by_case.shape[0], layer.x.new_empty
     kept = new_kept(_kept_size(layer, found) if keep else 0)
-    return new(*layer.x.shape[:2], found.width), new(N, found.units), new(N, found.width), kept
+    outputs = new(*layer.x.shape[:2], found.width) if outputs is None else outputs
+    return outputs, new(N, found.units), new(N, found.width), kept
 
 
 def _kept_size(layer: LSTMLayer, found: Placement) -> int:
@@ -325,12 +330,14 @@ def _kept_per_case(
     return _NATIVE[dtype](weights, **cell._asdict()).saved_size(1, recompute_every or 1, recompute_every)
 
 
-def _forward_call(arguments: tuple[Any, ...], threads: int, at_a_time: int) -> tuple[tuple[Tensor, ...], Any]:
+def _forward_call(
+    arguments: tuple[Any, ...], threads: int, at_a_time: int, outputs: Tensor | None
+) -> tuple[tuple[Tensor, ...], Any]:
     layer, keep = LSTMLayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     fill = torch.are_deterministic_algorithms_enabled()
     new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
-    outputs, c, h, kept = room = _room_for(layer, keep, new_kept)
+    outputs, c, h, kept = room = _room_for(layer, keep, new_kept, outputs)
     call = layer.packed(trainable=False).forward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
@@ -404,6 +411,7 @@ OPERATOR = Operator(
     _forward_call,
     _backward_call,
     torch.ops.quadgate.lstm_backward,
+    lambda arguments: LSTMLayer(*arguments[:_WIDTH]).placement.width,
     _keep_forward,
     _way_back,
     _arranged,
@@ -412,16 +420,17 @@ _differentiable = differentiable(OPERATOR.forward, _keep_forward, OPERATOR.diffe
 _both, _both_differentiable = OPERATOR.pair()
 
 
-def _run(layers: Sequence[LSTMLayer]) -> list[tuple[Tensor, ...]]:
+def _run(layers: Sequence[LSTMLayer]) -> tuple[Tensor, ...]:
+    """Return the outputs, then the other results of each layer."""
     tensors: list[Any] = [one for layer in layers for one in layer[:_LAYOUT]]
     keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
     if not unwatched(tensors):
-        return [torch.ops.quadgate.lstm(*layer, keep) for layer in layers]
+        found = [torch.ops.quadgate.lstm(*layer, keep) for layer in layers]
+        return joined([one[0] for one in found]), *(rest for one in found for rest in one[1:])
+    arguments = [one for layer in layers for one in (*layer, keep)]
     if len(layers) == 1:
-        return [(_differentiable if keep else OPERATOR.forward)(*layers[0], keep)]
-    one, other = layers
-    results = (_both_differentiable if keep else _both)(*one, keep, *other, keep)
-    return [results[:4], results[4:]]
+        return (_differentiable if keep else OPERATOR.forward)(*arguments)
+    return (_both_differentiable if keep else _both)(*arguments)
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch

@@ -36,9 +36,10 @@ class Part(NamedTuple):
     cells: bool
 
 
-# Of each part the outputs, the final state, and the cell states or None. `Beside` runs a layer in each of its
-# directions; `Behind` all layers, each on the outputs of the one before, or says by None that this gains nothing.
-Found = Sequence[tuple[Tensor, Any, Tensor | None]]
+# The outputs, the final state of each part, and the cell states or None. `Beside` runs a layer in each of its
+# directions, the outputs side by side; `Behind` all layers, each on the outputs of the one before, or says by None that
+# this gains nothing.
+Found = tuple[Tensor, Sequence[Any], Tensor | None]
 Beside = Callable[[Sequence[Part]], Found]
 Behind = Callable[[Sequence[Part]], Found | None]
 
@@ -89,21 +90,20 @@ def run_stack(
             for d, (direction, state) in enumerate(zip(directions, states, strict=True))
         ]
 
-    all_layers = None
+    found = top_cells = None
     if module.num_layers > 1 and not module.bidirectional and not (module.training and module.dropout):
-        all_layers = behind([part for k in range(module.num_layers) for part in parts_of(k, x)])
-    found = list(all_layers or ())
-    if all_layers is not None:
-        x = all_layers[-1][0]
+        found = behind([part for k in range(module.num_layers) for part in parts_of(k, x)])
+    finals: list[Any] = []
+    if found is not None:
+        x, states, _ = found
+        finals += states
     else:
         for k in range(module.num_layers):
             if k and module.training and module.dropout:
                 x = _dropped(x, module.dropout, lengths if packed is not None else None)
-            level = beside(parts_of(k, x))
-            x = level[0][0] if len(level) == 1 else torch.cat([output for output, _, _ in level], 2)
-            found += level
-    finals = [final if is_lstm else (final,) for _, final, _ in found]
-    top_cells = [one for _, _, one in found if one is not None]
+            x, states, top_cells = beside(parts_of(k, x))
+            finals += states
+    finals = finals if is_lstm else [(one,) for one in finals]
 
     # Of one layer in one direction nothing needs to be copied.
     last = [torch.stack(one) if len(one) > 1 else one[0].unsqueeze(0) for one in zip(*finals, strict=True)]
@@ -121,7 +121,7 @@ def run_stack(
     final_state = tuple(last) if is_lstm else last[0]
     if not cells:
         return result, final_state
-    return result, final_state, _as_given(module, torch.cat(top_cells, 2), batched)
+    return result, final_state, _as_given(module, cast(Tensor, top_cells), batched)
 
 
 def kernels_take(given: Any) -> bool:

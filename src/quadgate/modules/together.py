@@ -32,17 +32,20 @@ class Operator(NamedTuple):
     """An operator's parts.
 
     Attributes:
-        forward_call: `(arguments, threads, steps at a time or 0)` to the results and the call that fills them.
+        forward_call: `(arguments, threads, steps at a time or 0, room for the outputs or None)` to the results, the
+            outputs first, and the call that fills them.
         backward_call: from the arguments of the way back to its results and the call that fills them.
         backward: the way back as a registered operator.
+        width: from the arguments to the width of the outputs.
         keep: keeps, in a context, what the way back needs.
         way_back: from that context and the gradients of the results to the arguments of the way back, or None.
         arranged: from what is needed and the results of the way back to the gradient of each argument.
     """
 
-    forward_call: Callable[[Arguments, int, int], tuple[Results, Any]]
+    forward_call: Callable[[Arguments, int, int, Tensor | None], tuple[Results, Any]]
     backward_call: Callable[[Arguments], tuple[Results, Any]]
     backward: Callable[..., Results]
+    width: Callable[[Arguments], int]
     keep: Callable[[Any, Arguments, Results], None]
     way_back: Callable[[Any, Sequence[Tensor | None]], Arguments | None]
     arranged: Callable[[Sequence[bool], Results], tuple[Tensor | None, ...]]
@@ -50,7 +53,7 @@ class Operator(NamedTuple):
     def forward(self, *arguments: Any) -> Results:
         """Run one layer."""
         threads = number_of_threads()
-        results, call = self.forward_call(arguments, threads, 0)
+        results, call = self.forward_call(arguments, threads, 0, None)
         run_beside([call], threads)
         return results
 
@@ -65,7 +68,10 @@ class Operator(NamedTuple):
         return self._carried_back([ctx], [d_results])[0]
 
     def pair(self) -> tuple[Callable[..., Results], Callable[..., Results]]:
-        """Return functions that take the arguments of two layers in a row and run both, without and with a gradient."""
+        """Return functions that take the arguments of two layers in a row and run both, without and with a gradient.
+
+        Their results are the outputs of both in one tensor, then the rest of the one's and of the other's results.
+        """
         forward_both, keep_both = self._forward_both, self._keep_both
         return forward_both, differentiable(forward_both, keep_both, self._differentiate_both)
 
@@ -73,7 +79,7 @@ class Operator(NamedTuple):
         """Run layers, of which each reads the outputs of the one before in place of its own first argument."""
         threads, results, calls, x = number_of_threads(), [], [], layers[0][0]
         for layer in layers:
-            room, call = self.forward_call((x, *layer[1:]), 1, _STEPS)
+            room, call = self.forward_call((x, *layer[1:]), 1, _STEPS, None)
             results.append(room)
             calls.append(call)
             x = room[0]
@@ -82,14 +88,19 @@ class Operator(NamedTuple):
 
     def _forward_both(self, *arguments: Any) -> Results:
         threads = number_of_threads()
-        made = [self.forward_call(half, (threads + 1) // 2, 0) for half in _halves(arguments)]
+        x = arguments[0]
+        both = x.new_empty(*x.shape[:2], 2 * self.width(_halves(arguments)[0]))
+        made = [
+            self.forward_call(half, (threads + 1) // 2, 0, outputs)
+            for half, outputs in zip(_halves(arguments), both.chunk(2, 2), strict=True)
+        ]
         run_beside([call for _, call in made], threads)
-        return tuple(chain.from_iterable(results for results, _ in made))
+        return both, *chain.from_iterable(results[1:] for results, _ in made)
 
     def _keep_both(self, ctx: Any, arguments: Arguments, results: Results) -> None:
         kept: list[Any] = []
         ctx.options = []
-        for half, found in zip(_halves(arguments), _halves(results), strict=True):
+        for half, found in zip(_halves(arguments), _of_each(results), strict=True):
             part = SimpleNamespace(set_materialize_grads=ctx.set_materialize_grads)
             part.save_for_backward = lambda *tensors: kept.extend(tensors)
             self.keep(part, half, found)
@@ -103,7 +114,7 @@ class Operator(NamedTuple):
                 _halves(ctx.saved_tensors), ctx.options, _halves(ctx.needs_input_grad), strict=True
             )
         ]
-        return tuple(chain.from_iterable(self._carried_back(parts, _halves(d_results))))
+        return tuple(chain.from_iterable(self._carried_back(parts, _of_each(d_results))))
 
     def _carried_back(self, parts: Sequence[Any], d_results: Sequence[Any]) -> list[tuple[Tensor | None, ...]]:
         found = [self.way_back(part, d) for part, d in zip(parts, d_results, strict=True)]
@@ -145,6 +156,18 @@ def gain_behind(x: Tensor, layers: int, parameters: Sequence[Tensor]) -> bool:
     )
 
 
+def joined(outputs: Sequence[Tensor]) -> Tensor:
+    """Put the outputs of the directions side by side."""
+    return outputs[0] if len(outputs) == 1 else torch.cat(list(outputs), 2)
+
+
 def _halves(values: Sequence[Any]) -> tuple[Any, Any]:
     half = len(values) // 2
     return values[:half], values[half:]
+
+
+def _of_each(results: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Part the results of a pair, or their gradients, into those of the two."""
+    both, *rest = results
+    outputs = (None, None) if both is None else both.chunk(2, 2)
+    return [(one, *others) for one, others in zip(outputs, _halves(rest), strict=True)]
