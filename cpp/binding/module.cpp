@@ -18,6 +18,8 @@ namespace nb = nanobind;
 extern "C" __attribute__((visibility("default"))) int quadgate_kernels_version() { return 1; }
 
 NB_MODULE(_native, module) {
+  // A graph of PyTorch's that lives until the process ends is never torn down, nor the packed layers in it.
+  nb::set_leak_warnings(false);
   module.doc() = "Compiled kernels of quadgate.";
   quadgate::binding::register_refusals();
   module.def("instruction_sets", &quadgate::instruction_sets,

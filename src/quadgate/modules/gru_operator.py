@@ -170,7 +170,7 @@ class GRULayer(NamedTuple):
     @property
     def cases(self) -> int:
         """N."""
-        return self.by_case(self.x).shape[0]
+        return self.x.shape[1 if self.time_major else 0]
 
     @property
     def placement(self) -> Placement:
@@ -198,15 +198,17 @@ class GRULayer(NamedTuple):
         tensors[_LENGTHS] = self.lengths
         return GRULayer._make([*tensors, *self[_LAYOUT:]])
 
-    def packed(self, trainable: bool) -> GruFloat32 | GruFloat64:
+    def packed(self, found: Placement, trainable: bool) -> GruFloat32 | GruFloat64:
         """Pack the weights, at every call anew: nothing tells for certain whether they were written to since."""
         return _NATIVE[self.x.dtype](
-            self.native_weights(self.weights), **self.functions._asdict(), reverse=self.reverse, trainable=trainable
+            self.native_weights(self.weights, found),
+            **self.functions._asdict(),
+            reverse=self.reverse,
+            trainable=trainable,
         )
 
-    def native_weights(self, weights: Weights) -> tuple[Any, ...]:
+    def native_weights(self, weights: Weights, found: Placement) -> tuple[Any, ...]:
         """Return tensors of the layout in the form that the kernels take."""
-        found = placed(self.layout, weights)
         there = tuple(bare(one) for one in weights if one is not None)
         return there, (found.inputs, found.units), found.places[:4]
 
@@ -249,14 +251,18 @@ _LENGTHS = GRULayer._fields.index("lengths")
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
     layer, keep = GRULayer(*arguments[:_WIDTH]), arguments[_WIDTH]
-    return _room_for(layer, keep, layer.x.new_empty)
+    return _room_for(layer, layer.check(), keep, layer.x.new_empty)
 
 
 def _room_for(
-    layer: GRULayer, keep: bool, new_kept: Callable[[int], Tensor], outputs: Tensor | None = None
+    layer: GRULayer,
+    found: Placement,
+    keep: bool,
+    new_kept: Callable[[int], Tensor],
+    outputs: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    H, new = layer.check().units, layer.x.new_empty
-    N, T = layer.by_case(layer.x).shape[:2]
+    H, N, new = found.units, layer.cases, layer.x.new_empty
+    T = layer.x.shape[0 if layer.time_major else 1]
     kept = new_kept(N * T * _kept_per_step(layer.x.dtype, H) if keep and not layer.recompute_every else 0)
     return new(*layer.x.shape[:2], H) if outputs is None else outputs, new(N, H), kept
 
@@ -269,14 +275,16 @@ def _kept_per_step(dtype: torch.dtype, H: int) -> int:
 
 
 def _forward_call(
-    arguments: tuple[Any, ...], threads: int, at_a_time: int, outputs: Tensor | None
-) -> tuple[tuple[Tensor, ...], Any]:
+    arguments: tuple[Any, ...], threads: int, at_a_time: int, outputs: Tensor | None, trainable: bool
+) -> tuple[tuple[Tensor, ...], Any, Any]:
     layer, keep = GRULayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     fill = torch.are_deterministic_algorithms_enabled()
+    found = layer.check()
     new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
-    outputs, h, kept = room = _room_for(layer, keep, new_kept, outputs)
-    call = layer.packed(trainable=False).forward_call(
+    outputs, h, kept = room = _room_for(layer, found, keep, new_kept, outputs)
+    packed = layer.packed(found, trainable)
+    call = packed.forward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(h),
@@ -285,7 +293,7 @@ def _forward_call(
         threads,
         at_a_time,
     )
-    return room, call
+    return room, call, packed
 
 
 def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
@@ -295,14 +303,15 @@ def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
     return new(layer.x.shape if needs_x else 0), *weights, new(layer.cases, layer.placement.units)
 
 
-def _backward_call(arguments: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], Any]:
+def _backward_call(arguments: tuple[Any, ...], packed: Any) -> tuple[tuple[Tensor, ...], Any]:
     layer = GRULayer(*arguments[:_WIDTH])
     outputs, kept, d_outputs, d_h_T, needs_x, needs_weights = arguments[_WIDTH:]
     d_x, *d_weights, d_h = room = _room_backward(*arguments)
     there = Weights._make(
         None if one is None else d for one, d in zip(layer.weights, (*d_weights, None, None), strict=True)
     )
-    call = layer.packed(trainable=True).backward_call(
+    packed = packed or layer.packed(layer.placement, trainable=True)
+    call = packed.backward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(kept),
@@ -311,7 +320,7 @@ def _backward_call(arguments: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], Any]
         dense(d_h_T),
         bare(layer.by_case(d_x)) if needs_x else None,
         bare(d_h),
-        layer.native_weights(there) if needs_weights else None,
+        layer.native_weights(there, placed(layer.layout, there)) if needs_weights else None,
     )
     return room, call
 
@@ -348,7 +357,7 @@ OPERATOR = Operator(
     _way_back,
     _arranged,
 )
-_differentiable = differentiable(OPERATOR.forward, _keep_forward, OPERATOR.differentiate)
+_differentiable = differentiable(OPERATOR.forward_to_train, _keep_forward, OPERATOR.differentiate)
 _both, _both_differentiable = OPERATOR.pair()
 
 

@@ -204,6 +204,11 @@ class LSTMLayer(NamedTuple):
         return Cell._make(self[_LAYOUT + 1 : _LAYOUT + 1 + len(Cell._fields)])
 
     @property
+    def cases(self) -> int:
+        """N."""
+        return self.x.shape[1 if self.time_major else 0]
+
+    @property
     def x_by_case(self) -> Tensor:
         """`x [N, T, C]`."""
         return self.by_case(self.x)
@@ -225,7 +230,7 @@ class LSTMLayer(NamedTuple):
                 check_tensor(name, tensor, tuple(tensor.shape), self.kernel)
         axes = ["steps", "cases"] if self.time_major else ["cases", "steps"]
         check_tensor("x", self.x, [*axes, found.inputs], self.kernel)
-        N = self.x_by_case.shape[0]
+        N = self.cases
         if self.c is not None:
             check_tensor("state c", self.c, [N, found.units], self.kernel)
         if self.h is not None:
@@ -239,15 +244,17 @@ class LSTMLayer(NamedTuple):
         tensors[_LENGTHS] = self.lengths
         return LSTMLayer._make([*tensors, *self[_LAYOUT:]])
 
-    def packed(self, trainable: bool) -> LstmFloat32 | LstmFloat64:
+    def packed(self, found: Placement, trainable: bool) -> LstmFloat32 | LstmFloat64:
         """Pack the weights, at every call anew: nothing tells for certain whether they were written to since."""
         return _NATIVE[self.x.dtype](
-            self.native_weights(self.weights), **self.functions._asdict(), reverse=self.reverse, trainable=trainable
+            self.native_weights(self.weights, found),
+            **self.functions._asdict(),
+            reverse=self.reverse,
+            trainable=trainable,
         )
 
-    def native_weights(self, weights: Weights) -> tuple[Any, ...]:
+    def native_weights(self, weights: Weights, found: Placement) -> tuple[Any, ...]:
         """Return tensors of the layout in the form that the kernels take."""
-        found = placed(self.layout, weights)
         return tuple(bare(one) for one in weights if one is not None), found.sizes, found.places
 
     def sequences(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
@@ -291,14 +298,17 @@ _LENGTHS = LSTMLayer._fields.index("lengths")
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
     layer, keep = LSTMLayer(*arguments[:_WIDTH]), arguments[_WIDTH]
-    return _room_for(layer, keep, layer.x.new_empty)
+    return _room_for(layer, layer.check(), keep, layer.x.new_empty)
 
 
 def _room_for(
-    layer: LSTMLayer, keep: bool, new_kept: Callable[[int], Tensor], outputs: Tensor | None = None
+    layer: LSTMLayer,
+    found: Placement,
+    keep: bool,
+    new_kept: Callable[[int], Tensor],
+    outputs: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    found = layer.check()
-    N, new = layer.x_by_case.shape[0], layer.x.new_empty
+    N, new = layer.cases, layer.x.new_empty
     kept = new_kept(_kept_size(layer, found) if keep else 0)
     outputs = new(*layer.x.shape[:2], found.width) if outputs is None else outputs
     return outputs, new(N, found.units), new(N, found.width), kept
@@ -306,7 +316,7 @@ def _room_for(
 
 def _kept_size(layer: LSTMLayer, found: Placement) -> int:
     """Return how many elements a way back needs; N and T may be symbols."""
-    N, T = layer.x_by_case.shape[:2]
+    N, T = layer.cases, layer.x.shape[0 if layer.time_major else 1]
     every = layer.recompute_every or 1
     forms = layer.peepholes is not None, layer.projection is not None
     one = _kept_per_case(layer.x.dtype, found.units, found.width, *forms, layer.functions, layer.recompute_every)
@@ -331,14 +341,16 @@ def _kept_per_case(
 
 
 def _forward_call(
-    arguments: tuple[Any, ...], threads: int, at_a_time: int, outputs: Tensor | None
-) -> tuple[tuple[Tensor, ...], Any]:
+    arguments: tuple[Any, ...], threads: int, at_a_time: int, outputs: Tensor | None, trainable: bool
+) -> tuple[tuple[Tensor, ...], Any, Any]:
     layer, keep = LSTMLayer(*arguments[:_WIDTH]), arguments[_WIDTH]
     # What is kept has gaps, which PyTorch's deterministic mode wants filled, as it fills its own empty tensors.
     fill = torch.are_deterministic_algorithms_enabled()
+    found = layer.check()
     new_kept = layer.x.new_zeros if fill else partial(reserve, like=layer.x)
-    outputs, c, h, kept = room = _room_for(layer, keep, new_kept, outputs)
-    call = layer.packed(trainable=False).forward_call(
+    outputs, c, h, kept = room = _room_for(layer, found, keep, new_kept, outputs)
+    packed = layer.packed(found, trainable)
+    call = packed.forward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(c),
@@ -348,25 +360,25 @@ def _forward_call(
         threads,
         at_a_time,
     )
-    return room, call
+    return room, call, packed
 
 
 def _room_backward(*arguments: Any) -> tuple[Tensor, ...]:
     layer, needs_x, needs_weights = LSTMLayer(*arguments[:_WIDTH]), *arguments[-2:]
     found = layer.placement
-    N = layer.x_by_case.shape[0]
-    new = layer.x.new_empty
+    N, new = layer.cases, layer.x.new_empty
     weights = (new(one.shape if needs_weights and one is not None else 0) for one in layer.weights)
     return new(layer.x.shape if needs_x else 0), *weights, new(N, found.units), new(N, found.width)
 
 
-def _backward_call(arguments: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], Any]:
+def _backward_call(arguments: tuple[Any, ...], packed: Any) -> tuple[tuple[Tensor, ...], Any]:
     layer = LSTMLayer(*arguments[:_WIDTH])
     outputs, kept, d_outputs, d_c_T, d_h_T, needs_x, needs_weights = arguments[_WIDTH:]
     room = _room_backward(*arguments)
     d_x, *d_weights, d_c, d_h = room
     there = Weights._make(None if one is None else d for one, d in zip(layer.weights, d_weights, strict=True))
-    call = layer.packed(trainable=True).backward_call(
+    packed = packed or layer.packed(layer.placement, trainable=True)
+    call = packed.backward_call(
         *layer.sequences(),
         bare(layer.by_case(outputs)),
         bare(kept),
@@ -377,7 +389,7 @@ def _backward_call(arguments: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], Any]
         bare(layer.by_case(d_x)) if needs_x else None,
         bare(d_c),
         bare(d_h),
-        layer.native_weights(there) if needs_weights else None,
+        layer.native_weights(there, placed(layer.layout, there)) if needs_weights else None,
     )
     return room, call
 
@@ -416,7 +428,7 @@ OPERATOR = Operator(
     _way_back,
     _arranged,
 )
-_differentiable = differentiable(OPERATOR.forward, _keep_forward, OPERATOR.differentiate)
+_differentiable = differentiable(OPERATOR.forward_to_train, _keep_forward, OPERATOR.differentiate)
 _both, _both_differentiable = OPERATOR.pair()
 
 

@@ -75,7 +75,9 @@ def run_stack(
         x, lengths = _pad_packed_sequence(packed.data, packed.batch_sizes, False, 0.0, -1)
     else:
         x = _as_given(module, given, True) if batched else given.unsqueeze(1)
-    start = _starting_state(module, x, hx, packed, batched)
+    # PyTorch's own checks read the axis of the cases off batch_first.
+    shown = packed.data if packed is not None else given if batched else _as_given(module, x, True)
+    start = _starting_state(module, shown, hx, packed, batched)
     autocast = torch.is_autocast_enabled(x.device.type)
     lengths = lengths if lengths is None or isinstance(lengths, Tensor) else lengths_tensor(lengths, x.transpose(0, 1))
 
@@ -139,12 +141,10 @@ def _as_given(module: Any, sequences: Tensor, batched: bool) -> Tensor:
 
 
 def _starting_state(
-    module: Any, x: Tensor, hx: Any, packed: PackedSequence | None, batched: bool
+    module: Any, shown: Tensor, hx: Any, packed: PackedSequence | None, batched: bool
 ) -> tuple[Tensor, ...] | None:
     """Return the state `[L*D, N, ...]` of every layer, or None for zero, once PyTorch's checks have passed."""
     is_lstm = module.mode == "LSTM"
-    # PyTorch's own checks, which read the axis of the cases off batch_first.
-    shown = packed.data if packed is not None else _as_given(module, x, True)
     sizes = None if packed is None else packed.batch_sizes
     if hx is None:
         module.check_input(shown, sizes)

@@ -7,6 +7,7 @@ whatever else looks on, each layer is an operator of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -32,9 +33,9 @@ class Operator(NamedTuple):
     """An operator's parts.
 
     Attributes:
-        forward_call: `(arguments, threads, steps at a time or 0, room for the outputs or None)` to the results, the
-            outputs first, and the call that fills them.
-        backward_call: from the arguments of the way back to its results and the call that fills them.
+        forward_call: `(arguments, threads, steps at a time or 0, room for the outputs or None, whether to pack for the
+            way back too)` to the results, the outputs first, the call that fills them, and the packed layer.
+        backward_call: from the arguments of the way back, and the packed layer or None, to the results and the call.
         backward: the way back as a registered operator.
         width: from the arguments to the width of the outputs.
         keep: keeps, in a context, what the way back needs.
@@ -42,8 +43,8 @@ class Operator(NamedTuple):
         arranged: from what is needed and the results of the way back to the gradient of each argument.
     """
 
-    forward_call: Callable[[Arguments, int, int, Tensor | None], tuple[Results, Any]]
-    backward_call: Callable[[Arguments], tuple[Results, Any]]
+    forward_call: Callable[[Arguments, int, int, Tensor | None, bool], tuple[Results, Any, Any]]
+    backward_call: Callable[[Arguments, Any], tuple[Results, Any]]
     backward: Callable[..., Results]
     width: Callable[[Arguments], int]
     keep: Callable[[Any, Arguments, Results], None]
@@ -53,49 +54,62 @@ class Operator(NamedTuple):
     def forward(self, *arguments: Any) -> Results:
         """Run one layer."""
         threads = number_of_threads()
-        results, call = self.forward_call(arguments, threads, 0, None)
+        results, call, _ = self.forward_call(arguments, threads, 0, None, False)
+        run_beside([call], threads)
+        return results
+
+    def forward_to_train(self, ctx: Any, *arguments: Any) -> Results:
+        """Run one layer, and keep it packed in the context.
+
+        The way back may read it: PyTorch refuses one whose weights were written to since.
+        """
+        threads = number_of_threads()
+        results, call, packed = self.forward_call(arguments, threads, 0, None, True)
+        ctx.packed = [packed]
         run_beside([call], threads)
         return results
 
     def backward_plain(self, *arguments: Any) -> Results:
         """Run one way back."""
-        results, call = self.backward_call(arguments)
+        results, call = self.backward_call(arguments, None)
         run_beside([call], number_of_threads())
         return results
 
     def differentiate(self, ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
         """Carry the gradients of a layer's results back to its arguments."""
-        return self._carried_back([ctx], [d_results])[0]
+        return self._carried_back([ctx], [d_results], getattr(ctx, "packed", [None]))[0]
 
     def pair(self) -> tuple[Callable[..., Results], Callable[..., Results]]:
         """Return functions that take the arguments of two layers in a row and run both, without and with a gradient.
 
         Their results are the outputs of both in one tensor, then the rest of the one's and of the other's results.
         """
-        forward_both, keep_both = self._forward_both, self._keep_both
-        return forward_both, differentiable(forward_both, keep_both, self._differentiate_both)
+        run, run_to_train = partial(self._forward_both, None), self._forward_both
+        return run, differentiable(run_to_train, self._keep_both, self._differentiate_both)
 
     def behind(self, layers: Sequence[Arguments]) -> list[Results]:
         """Run layers, of which each reads the outputs of the one before in place of its own first argument."""
         threads, results, calls, x = number_of_threads(), [], [], layers[0][0]
         for layer in layers:
-            room, call = self.forward_call((x, *layer[1:]), 1, _STEPS, None)
+            room, call, _ = self.forward_call((x, *layer[1:]), 1, _STEPS, None, False)
             results.append(room)
             calls.append(call)
             x = room[0]
         run_behind(calls, threads)
         return results
 
-    def _forward_both(self, *arguments: Any) -> Results:
+    def _forward_both(self, ctx: Any, *arguments: Any) -> Results:
         threads = number_of_threads()
         x = arguments[0]
         both = x.new_empty(*x.shape[:2], 2 * self.width(_halves(arguments)[0]))
         made = [
-            self.forward_call(half, (threads + 1) // 2, 0, outputs)
+            self.forward_call(half, (threads + 1) // 2, 0, outputs, ctx is not None)
             for half, outputs in zip(_halves(arguments), both.chunk(2, 2), strict=True)
         ]
-        run_beside([call for _, call in made], threads)
-        return both, *chain.from_iterable(results[1:] for results, _ in made)
+        if ctx is not None:
+            ctx.packed = [packed for _, _, packed in made]
+        run_beside([call for _, call, _ in made], threads)
+        return both, *chain.from_iterable(results[1:] for results, _, _ in made)
 
     def _keep_both(self, ctx: Any, arguments: Arguments, results: Results) -> None:
         kept: list[Any] = []
@@ -114,19 +128,21 @@ class Operator(NamedTuple):
                 _halves(ctx.saved_tensors), ctx.options, _halves(ctx.needs_input_grad), strict=True
             )
         ]
-        return tuple(chain.from_iterable(self._carried_back(parts, _of_each(d_results))))
+        return tuple(chain.from_iterable(self._carried_back(parts, _of_each(d_results), ctx.packed)))
 
-    def _carried_back(self, parts: Sequence[Any], d_results: Sequence[Any]) -> list[tuple[Tensor | None, ...]]:
+    def _carried_back(
+        self, parts: Sequence[Any], d_results: Sequence[Any], packed: Sequence[Any]
+    ) -> list[tuple[Tensor | None, ...]]:
         found = [self.way_back(part, d) for part, d in zip(parts, d_results, strict=True)]
-        asked = [one for one in found if one is not None]
+        asked = [(one, layer) for one, layer in zip(found, packed, strict=True) if one is not None]
         # Where a graph of this way back is made, for second derivatives, it has to be the operator.
-        tensors = [one for one in chain.from_iterable(asked) if isinstance(one, Tensor)]
+        tensors = [one for arguments, _ in asked for one in arguments if isinstance(one, Tensor)]
         if not torch.is_grad_enabled() and unwatched(tensors):
-            made = [self.backward_call(one) for one in asked]
+            made = [self.backward_call(arguments, layer) for arguments, layer in asked]
             run_beside([call for _, call in made], number_of_threads())
             results = iter([result for result, _ in made])
         else:
-            results = iter([self.backward(*one) for one in asked])
+            results = iter([self.backward(*arguments) for arguments, _ in asked])
         return [
             (None,) * len(part.needs_input_grad) if one is None else self.arranged(part.needs_input_grad, next(results))
             for part, one in zip(parts, found, strict=True)
