@@ -158,3 +158,51 @@ def test_what_does_not_fit_is_refused_in_one_line():
         with pytest.raises(InputError, match=expected) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("pool", POOLS)
+def test_chunks_hand_the_state_on_and_end_the_gradient(pool, layers):
+    whole = network(pool=pool, layers=layers)
+    x = torch.randn(4, 11, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([11, 6, 1, 4])
+    expected = whole(x, lengths)
+    for chunk in (1, 4, 5, 11, 100):
+        whole.chunk = chunk
+        torch.testing.assert_close(whole(x, lengths), expected, rtol=0, atol=0)
+        torch.testing.assert_close(whole.steps(x, lengths)[0, -1], whole(x, lengths)[0], rtol=1e-12, atol=1e-12)
+    whole.chunk = 4
+    for case, length in enumerate(lengths.tolist()):
+        given = x.clone().requires_grad_()
+        (h,) = torch.autograd.grad(whole.encode(given, lengths)[1][case].sum(), given)
+        reached = (h[case].abs().sum(1) > 0).nonzero()[:, 0].tolist()
+        assert reached == list(range((length - 1) // 4 * 4, length))  # its own chunk alone
+
+
+def test_the_gradient_of_chunks_is_that_of_their_states_held_fast():
+    module = network(pool="mean")
+    x = torch.randn(2, 7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    module.chunk = 3
+    found = torch.autograd.grad(module(x).square().sum(), list(module.parameters()))
+    (layer,) = module.forward_layers
+    state, parts = None, []
+    for part in x.split(3, 1):
+        outputs, (c, h) = layer(part, None, state)
+        state = (c.detach(), h.detach())
+        parts.append(outputs)
+    by_hand = torch.cat(parts, 1).mean(1) @ module.weights + module.biases
+    expected = torch.autograd.grad(by_hand.square().sum(), list(module.parameters()))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+    module.chunk = 0
+    unlike = torch.autograd.grad(module(x).square().sum(), list(module.parameters()))
+    assert max((one - other).abs().max() for one, other in zip(unlike, found, strict=True)) > 1e-3
+
+
+def test_chunks_of_a_network_that_reads_backward_are_refused():
+    with pytest.raises(
+        InputError, match="chunk: found 5 steps, expected 0 or more, and 0 for a network that reads back"
+    ):
+        SequenceClassifier(3, bidirectional=True, chunk=5)
+    with pytest.raises(InputError, match="chunk: found -1"):
+        SequenceClassifier(3, chunk=-1)

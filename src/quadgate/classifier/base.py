@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 CASES = 256  # that are predicted together
 SETTINGS = (
-    "units", "layers", "bidirectional", "pool", "frames", "filters", "members", "initializer", "dropout", "noise",
+    "units", "layers", "bidirectional", "pool", "frames", "chunk", "filters", "members", "initializer", "dropout",
+    "noise",
     "scale", "warp", "optimizer", "learning_rate", "weight_decay", "label_smoothing", "clip", "average", "batch_size",
     "accumulate", "epochs", "steps", "patience", "valid_fraction", "searches", "refit", "device",
 )  # fmt: skip

@@ -30,7 +30,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     Args:
         preset: `"default"`, `"seed"` for one cell read at its last step, `"best"`, which takes longer, or `"stream"`
             for a network that answers after every sample.
-        units, layers, bidirectional, pool, frames, filters, members, initializer, dropout, noise, scale, warp,
+        units, layers, bidirectional, pool, frames, chunk, filters, members, initializer, dropout, noise, scale, warp,
             optimizer, learning_rate, weight_decay, label_smoothing, clip, average, batch_size, accumulate, epochs,
             steps, patience, valid_fraction, searches, refit, device: as in `quadgate.training.Settings`; None for what
             the preset has.
@@ -71,6 +71,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         bidirectional: bool | None = None,
         pool: str | None = None,
         frames: int | None = None,
+        chunk: int | None = None,
         filters: int | None = None,
         members: int | None = None,
         initializer: str | None = None,
@@ -109,6 +110,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         self.bidirectional = bidirectional
         self.pool = pool
         self.frames = frames
+        self.chunk = chunk
         self.filters = filters
         self.members = members
         self.initializer = initializer

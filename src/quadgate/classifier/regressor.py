@@ -22,7 +22,7 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
 
     Args:
         preset: as in `LSTMClassifier`.
-        units, layers, bidirectional, pool, frames, filters, members, initializer, dropout, noise, scale, warp,
+        units, layers, bidirectional, pool, frames, chunk, filters, members, initializer, dropout, noise, scale, warp,
             optimizer, learning_rate, weight_decay, clip, average, batch_size, accumulate, epochs, steps, patience,
             valid_fraction, searches, refit, device: as in `quadgate.training.Settings`; None for what the preset has.
         dtype: of training: `"float32"`, `"float64"`, or `"mixed"` on a GPU; what is kept is float32.
@@ -54,6 +54,7 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
         bidirectional: bool | None = None,
         pool: str | None = None,
         frames: int | None = None,
+        chunk: int | None = None,
         filters: int | None = None,
         members: int | None = None,
         initializer: str | None = None,
@@ -90,6 +91,7 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
         self.bidirectional = bidirectional
         self.pool = pool
         self.frames = frames
+        self.chunk = chunk
         self.filters = filters
         self.members = members
         self.initializer = initializer

@@ -38,6 +38,9 @@ class SequenceClassifier(nn.Module):
         longest: the number of steps that `"chrono"` needs.
         head: how the head starts: `"normal"`, weights and biases from N(0, 1) as the seed network's, or `"scaled"`,
             weights by Glorot and biases of zero.
+        chunk: steps that a gradient goes back at most: a series is read in chunks, which hand the state on without its
+            gradient (truncated backpropagation through time, Williams and Peng 1990); 0 for no end. Pooled outputs
+            reach their own chunk. What is computed forward stays the same.
 
     Raises:
         InputError: a size below 1, a dropout outside [0, 1), or a name that is not known.
@@ -63,6 +66,7 @@ class SequenceClassifier(nn.Module):
         initializer: str = "glorot",
         longest: int | None = None,
         head: str = "normal",
+        chunk: int = 0,
     ) -> None:
         super().__init__()
         for name, size in (("classes", classes), ("layers", layers)):
@@ -71,12 +75,14 @@ class SequenceClassifier(nn.Module):
         for name, value, known in (("pool", pool, POOLS), ("head", head, HEADS)):
             if value not in known:
                 raise InputError(f"{name}: found {value!r}, which is not known; {suggest(value, known)}")
+        if chunk < 0 or (chunk and bidirectional):
+            raise InputError(f"chunk: found {chunk} steps, expected 0 or more, and 0 for a network that reads backward")
         if not 0 <= dropout < 1:
             raise InputError(f"dropout: found {dropout}, expected a share from 0 up to, not including, 1")
         self.inputs, self.units, self.classes, self.layers = inputs, units, classes, layers
         self.bidirectional, self.pool = bidirectional, pool
         self.forget_bias, self.activation = forget_bias, activation
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.chunk = nn.Dropout(dropout), chunk
 
         features = 2 * units if bidirectional else units
 
@@ -132,8 +138,25 @@ class SequenceClassifier(nn.Module):
         outputs, h = x, x
         for k, layer in enumerate(self.forward_layers):
             below = self.dropout(outputs) if k else outputs
-            outputs, (_, h) = layer(below, lengths)
+            outputs, h = self._in_chunks(layer, below, lengths)
             if self.bidirectional:
                 backward, (_, h_backward) = self.backward_layers[k](below, lengths)
                 outputs, h = torch.cat([outputs, backward], 2), torch.cat([h, h_backward], 1)
         return outputs, h
+
+    def _in_chunks(self, layer: nn.Module, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return a layer's outputs and final h; the state goes on from chunk to chunk, its gradient ends there."""
+        T = x.shape[1]
+        if not 0 < self.chunk < T:
+            outputs, (_, h) = layer(x, lengths)
+            return outputs, h
+        steps = torch.full((len(x),), T, device=x.device) if lengths is None else lengths
+        state, parts = None, []
+        for begin in range(0, T, self.chunk):
+            part, (c, h) = layer(x[:, begin : begin + self.chunk], (steps - begin).clamp(0, self.chunk), state)
+            state = (c.detach(), h.detach())
+            parts.append(part)
+        outputs = torch.cat(parts, 1)
+        # A case that ended in an earlier chunk has its last h there, with its gradient.
+        ends = torch.take_along_dim(outputs, (steps - 1).clamp(min=0)[:, None, None], 1)[:, 0]
+        return outputs, ends

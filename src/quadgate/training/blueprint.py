@@ -151,6 +151,7 @@ class Blueprint:
                 initializer=settings.initializer,
                 longest=self.longest,
                 head=settings.head,
+                chunk=settings.chunk,
             )
             return LSTMFCN(lstm, settings.filters) if settings.filters else lstm
 
@@ -159,7 +160,7 @@ class Blueprint:
         whole = start.model
         module = from_member(whole.members[number] if isinstance(whole, Ensemble) else Member(whole))
         lstm = module.lstm if isinstance(module, LSTMFCN) else module
-        lstm.dropout.p = settings.dropout
+        lstm.dropout.p, lstm.chunk = settings.dropout, settings.chunk
         with torch.no_grad():
             lstm.weights.div_(self.scale)
             lstm.biases.sub_(self.mean).div_(self.scale)

@@ -26,6 +26,8 @@ class Settings:
         pool: what of the outputs the head sees: the `last` step, the `mean`, the `max`, or an `attention` average.
         frames: a series of at least twice as many steps is read in about so many patches that overlap by half; 0 to
             read every series step by step.
+        chunk: steps (or patches) that a gradient goes back at most: a long series is read in chunks, from one of which
+            the state goes on to the next, but not its gradient; 0 for the whole series.
         filters: of each of three convolutions beside the LSTM, as in LSTM-FCN (Karim and others 2018); 0 for none.
         members: how many networks are trained, each from its own seed and with its own validation part; their
             probabilities are averaged.
@@ -74,6 +76,7 @@ class Settings:
     bidirectional: bool = True
     pool: str = "max"
     frames: int = 64
+    chunk: int = 0
     filters: int = 0
     members: int = 1
     initializer: str = "glorot"
@@ -119,7 +122,7 @@ class Settings:
             self._expect(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "clip"):
             self._expect(name, getattr(self, name) > 0, "more than 0")
-        for name in ("noise", "scale", "weight_decay", "frames", "filters", "steps", "least_valid", "seed"):
+        for name in ("noise", "scale", "weight_decay", "frames", "chunk", "filters", "steps", "least_valid", "seed"):
             self._expect(name, getattr(self, name) >= 0, "0 or more")
         for name in ("dropout", "label_smoothing", "warp", "average", "valid_fraction"):
             self._expect(name, 0 <= getattr(self, name) < 1, "0 or more, below 1")
@@ -132,6 +135,8 @@ class Settings:
                 "every_step: found with bidirectional, filters or frames, expected a network that reads forward, step "
                 "by step: its answer after a step must not need the next one"
             )
+        if self.chunk and self.bidirectional:
+            raise InputError("chunk: found with bidirectional, expected a network that reads forward alone")
         if self.precision == "mixed" and self.device == "cpu":
             raise InputError("precision: found 'mixed' on the cpu, where it is slower; expected it with device cuda")
 
