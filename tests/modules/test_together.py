@@ -1,6 +1,7 @@
 """Directions side by side, layers one behind the other: the bits of each layer alone, forward and back."""
 
 import itertools
+import weakref
 
 import pytest
 import torch
@@ -99,6 +100,19 @@ def test_one_direction_alone_may_be_asked_for_or_frozen(kind, threads):
     assert [one.grad is None for one in layer.parameters()] == [name.endswith("_reverse") for name in names]
     assert torch.autograd.gradcheck(lambda x: layer(x)[0], (x,), fast_mode=True)
     assert torch.autograd.gradgradcheck(lambda x: layer(x)[0], (x,), fast_mode=True)
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_graph_that_nobody_holds_is_gone(kind, bidirectional, backward):
+    outputs, final = kind(C, H, bidirectional=bidirectional)(torch.randn(5, 2, C))
+    if backward:
+        outputs.sum().backward()
+    graph = weakref.ref(outputs.grad_fn)
+    assert "Differentiable" in type(outputs.grad_fn).__name__
+    del outputs, final
+    assert graph() is None
 
 
 @pytest.mark.parametrize("kind", [LSTM, GRU])

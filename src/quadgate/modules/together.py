@@ -38,7 +38,7 @@ class Operator(NamedTuple):
         backward_call: from the arguments of the way back, and the packed layer or None, to the results and the call.
         backward: the way back as a registered operator.
         width: from the arguments to the width of the outputs.
-        keep: keeps, in a context, what the way back needs.
+        keep: keeps, in a context, what the way back needs, the outputs last but one.
         way_back: from that context and the gradients of the results to the arguments of the way back, or None.
         arranged: from what is needed and the results of the way back to the gradient of each argument.
     """
@@ -116,16 +116,18 @@ class Operator(NamedTuple):
         ctx.options = []
         for half, found in zip(_halves(arguments), _of_each(results), strict=True):
             part = SimpleNamespace(set_materialize_grads=ctx.set_materialize_grads)
-            part.save_for_backward = lambda *tensors: kept.extend(tensors)
+            # Without the outputs, a part of those of both, which would keep their graph alive for ever.
+            part.save_for_backward = lambda *tensors: kept.extend((*tensors[:-2], tensors[-1]))
             self.keep(part, half, found)
             ctx.options.append(part.options)
-        ctx.save_for_backward(*kept)
+        ctx.save_for_backward(results[0], *kept)
 
     def _differentiate_both(self, ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:
+        both, *kept = ctx.saved_tensors
         parts = [
-            SimpleNamespace(saved_tensors=saved, options=options, needs_input_grad=needed)
-            for saved, options, needed in zip(
-                _halves(ctx.saved_tensors), ctx.options, _halves(ctx.needs_input_grad), strict=True
+            SimpleNamespace(saved_tensors=(*saved[:-1], outputs, saved[-1]), options=options, needs_input_grad=needed)
+            for saved, outputs, options, needed in zip(
+                _halves(kept), both.chunk(2, 2), ctx.options, _halves(ctx.needs_input_grad), strict=True
             )
         ]
         return tuple(chain.from_iterable(self._carried_back(parts, _of_each(d_results), ctx.packed)))
