@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
 from quadgate.errors import InputError
+
+if TYPE_CHECKING:
+    from quadgate.training import Workers
 
 BALANCED = "balanced"
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
@@ -85,24 +90,31 @@ def train(
         "source": data, "x": x, "y": y, "test": test, "axes": axes, "channels": channels, "case": case, "time": time,
         "label": label, "group": group,
     }  # fmt: skip
-    found = read(**source)
-    learn, judge, held = training.hold_out(found, settings)
-    how = found.how if held is None else (*found.how, held)
-    if class_weight is not None:
-        if class_weight != BALANCED:
-            raise InputError(f"--class-weight: found {class_weight!r}, expected {BALANCED!r}")
-        learn, how = balanced(learn), (*how, "a class counts as much as any other in training, however rare it is")
-    typer.echo("\n".join(how), err=as_json)
-    report.check_labels(judge, learn.classes)
-    folder = out or training.new_folder(Path("runs"), Path(data or str(x)).stem)
-    training.check_folder(folder, resume)
-    try:
-        with ShowProgress() as progress:
-            watching = [progress] if tensorboard is None else [progress, training.TensorBoard(tensorboard)]
-            run = training.train(learn, settings, folder, resume, watching, progress.on_preview)
-    except training.StoppedError as stop:
-        typer.echo(f"{stop}\ngo on with: {_again(folder)}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    with training.of_torchrun(settings.device) as workers, training.watched(workers):
+        found = read(**source)
+        learn, judge, held = training.hold_out(found, settings)
+        how = found.how if held is None else (*found.how, held)
+        if class_weight is not None:
+            if class_weight != BALANCED:
+                raise InputError(f"--class-weight: found {class_weight!r}, expected {BALANCED!r}")
+            learn, how = balanced(learn), (*how, "a class counts as much as any other in training, however rare it is")
+        if workers.first:
+            typer.echo("\n".join(how), err=as_json)
+        report.check_labels(judge, learn.classes)
+        folder, resume = _folder(workers, out, Path(data or str(x)).stem, resume)
+        try:
+            with ShowProgress() if workers.first else nullcontext() as progress:
+                watching: list[training.Callback] = [] if progress is None else [progress]
+                if tensorboard is not None and workers.first:
+                    watching.append(training.TensorBoard(tensorboard))
+                announce = (lambda _: None) if progress is None else progress.on_preview
+                run = training.train(learn, settings, folder, resume, watching, announce)
+        except training.StoppedError as stop:
+            if workers.first:
+                typer.echo(f"{stop}\ngo on with: {_again(folder, workers)}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    if not workers.first:
+        return
     scores = report.evaluate(run.model, judge)
     document = report.write_report(run, how, judge, scores, source)
     if as_json:
@@ -116,9 +128,24 @@ def train(
     typer.echo(f"\nthe run is in {folder}\nnext: quadgate predict {shlex.quote(str(folder))} DATA --output classes.csv")
 
 
-def _again(folder: Path) -> str:
+def _folder(workers: Workers, out: Path | None, name: str, resume: bool) -> tuple[Path, bool]:
+    """Return the run folder, the same for all processes, and whether to go on with the run in it.
+
+    What torchrun starts again after a failure goes on with what it had begun.
+    """
+    from quadgate import training
+
+    if workers.restarted and out is None:
+        raise InputError("--out: found none, expected the run folder, so that a process that is started again finds it")
+    folder = workers.told(lambda: str(out or training.new_folder(Path("runs"), name)).encode()).decode()
+    return Path(folder), resume or workers.restarted
+
+
+def _again(folder: Path, workers: Workers) -> str:
     """Return the command that was typed, with what makes it a resume."""
     typed = ["quadgate", *(word for word in sys.argv[1:] if word != "--resume")]
+    if workers.size > 1:
+        typed = ["torchrun", "--nproc-per-node", os.environ.get("LOCAL_WORLD_SIZE", "1"), "-m", *typed]
     if not any(word == "--out" or word.startswith("--out=") for word in typed):
         typed += ["--out", str(folder)]
     return shlex.join([*typed, "--resume"])

@@ -10,6 +10,7 @@ from quadgate.modules.basic_lstm import BasicLSTM
 from quadgate.modules.initializers import glorot_uniform_
 from quadgate.modules.pooling import POOLS, pooled, running
 from quadgate.modules.sequence import Lengths, check_tensor, lengths_tensor
+from quadgate.modules.shared_batch import Dropout
 
 HEADS = ("normal", "scaled")
 
@@ -82,7 +83,7 @@ class SequenceClassifier(nn.Module):
         self.inputs, self.units, self.classes, self.layers = inputs, units, classes, layers
         self.bidirectional, self.pool = bidirectional, pool
         self.forget_bias, self.activation = forget_bias, activation
-        self.dropout, self.chunk = nn.Dropout(dropout), chunk
+        self.dropout, self.chunk = Dropout(dropout), chunk
 
         features = 2 * units if bidirectional else units
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from quadgate.modules.classifier import SequenceClassifier
 from quadgate.modules.initializers import glorot_uniform_
 from quadgate.modules.sequence import lengths_tensor
+from quadgate.modules.shared_batch import BatchNorm1d
 
 EPSILON = 1e-5  # that batch normalisation adds to the variance
 LENGTHS = (7, 5, 3)  # of the convolutions, in steps: 8, 5, 3 in the paper, but odd, so that they are centred
@@ -35,7 +36,7 @@ class Convolutions(nn.Module):
             nn.Conv1d(width, filters, length, padding=length // 2)
             for width, length in zip(widths, LENGTHS, strict=False)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(filters, EPSILON) for _ in LENGTHS)
+        self.norms = nn.ModuleList(BatchNorm1d(filters, EPSILON) for _ in LENGTHS)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return the features `[N, F]` of `x [N, T, C]`, whose cases have `lengths [N]` steps."""

@@ -9,6 +9,8 @@ from quadgate.training.reach import Reach, measure_reach
 from quadgate.training.run import Run, StoppedError, check_folder, hold_out, new_folder, train
 from quadgate.training.settings import PRESETS, Settings, preset
 from quadgate.training.tensorboard import TensorBoard
+from quadgate.training.watch import watched
+from quadgate.training.workers import LostWorkerError, Workers, of_torchrun
 
 __all__ = [
     "PRESETS",
@@ -17,6 +19,7 @@ __all__ = [
     "Epoch",
     "Examples",
     "History",
+    "LostWorkerError",
     "Plan",
     "Preview",
     "Reach",
@@ -25,11 +28,14 @@ __all__ = [
     "Start",
     "StoppedError",
     "TensorBoard",
+    "Workers",
     "check_folder",
     "fit",
     "hold_out",
     "measure_reach",
     "new_folder",
+    "of_torchrun",
     "preset",
     "train",
+    "watched",
 ]

@@ -50,6 +50,7 @@ class State:
     position: Position
     best: dict[str, Tensor]
     average: AveragedModel | None = None
+    shared: nn.Module | None = None  # what several processes call in the place of `module`
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quadgate.data import batches
 from quadgate.errors import InputError, QuadgateError
+from quadgate.modules.shared_batch import shared_batch
 from quadgate.training.augmentation import augmented
 from quadgate.training.checkpoint import Position, State, read_checkpoint, write_checkpoint
 from quadgate.training.divergence import where_it_began
 from quadgate.training.examples import Examples, placed
 from quadgate.training.history import Epoch, History
-from quadgate.training.losses import loss_of, measure
+from quadgate.training.losses import Answers, loss_of, measure
 from quadgate.training.settings import Settings
+from quadgate.training.workers import Workers
 
 
 class DivergedError(QuadgateError, ArithmeticError):
@@ -88,10 +94,14 @@ def fit(
     """
     plan = plan or Plan("search", settings.epochs)
     history = history or History()
+    workers = Workers.here()
     state = State(module, make_optimizer(module, settings), Position(), {}, averaged(module, settings))
     data = train.fingerprint()
-    if plan.checkpoint is not None and plan.checkpoint.exists():
-        read_checkpoint(plan.checkpoint, state, settings, data)
+    workers.check_same("training data", data)
+    workers.check_same("settings", repr(settings))
+    go_on(state, settings, data, plan.checkpoint, workers)
+    if workers.size > 1:
+        state.shared = workers.together(Answers(module, settings.every_step))
     history.cut(plan.stage, state.position.epoch)
     try:
         while not is_over(state.position, settings, plan, valid is not None):
@@ -106,6 +116,24 @@ def fit(
             module.load_state_dict(state.best)
         module.eval()
     return state.position
+
+
+def go_on(state: State, settings: Settings, data: str, checkpoint: Path | None, workers: Workers) -> None:
+    """Bring `state` to where the checkpoint is, if there is one; other processes get it from the first, which has it.
+
+    Raises:
+        InputError: the checkpoint belongs to other settings or data.
+    """
+    if workers.size == 1:
+        if checkpoint is not None and checkpoint.exists():
+            read_checkpoint(checkpoint, state, settings, data)
+        return
+    found = workers.told(lambda: checkpoint.read_bytes() if checkpoint is not None and checkpoint.exists() else b"")
+    if found:
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / "checkpoint.safetensors"
+            copy.write_bytes(found)
+            read_checkpoint(copy, state, settings, data)
 
 
 def make_optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -182,7 +210,7 @@ def train_epoch(
             norm += batch_norm / len(order)
             for callback in callbacks:
                 callback.on_batch(plan.stage, step + 1, plan.epochs * len(order))
-    return loss, norm, rate
+    return Workers.here().total(loss)[0], norm, rate
 
 
 def learning_rate(step: int, steps: int, settings: Settings) -> float:
@@ -205,34 +233,51 @@ def train_step(
 ) -> tuple[float, float]:
     """Move the parameters once against the gradient of the batch; return the loss and the gradient's norm.
 
+    Several processes each take their share of the batch, and the loss is what that adds to the batch's.
+
     Raises:
         DivergedError: the loss is no longer finite.
         InputError: the batch does not fit into the memory.
     """
+    workers = Workers.here()
+    answers = state.shared or Answers(state.module, settings.every_step)
     x = augmented(x, lengths, settings)
     state.optimizer.zero_grad()
     total = 0.0
-    for part in torch.arange(len(x)).tensor_split(min(settings.accumulate, len(x))):
-        given = None if weights is None else weights[part]
-        try:
-            loss = loss_of(state.module, x[part], lengths[part], targets[part], settings, given) * (len(part) / len(x))
-            loss.backward()
-        except (MemoryError, RuntimeError) as error:
-            raise _answered(error, len(x), x.shape[1], settings) from error
+    parts = torch.arange(len(x)).tensor_split(min(settings.accumulate, len(x)))
+    for part in parts:
+        share = workers.share(len(part))
+        own = part if share is None else part[share.rows]
+        given = None if weights is None else weights[own]
+        with shared_batch(state.module, share), _adding(answers, part is not parts[-1]):
+            try:
+                loss = loss_of(answers, x[own], lengths[own], targets[own], settings, given) / len(x)
+                (workers.size * loss).backward()  # since what the processes get is the mean of their gradients
+            except (MemoryError, RuntimeError) as error:
+                raise _answered(error, len(own), x.shape[1], settings) from error
         total += loss.item()
         if not isfinite(total):
             raise DivergedError(
                 f"epoch {state.position.epoch + 1}: the loss is no longer finite; "
-                f"{where_it_began(state.module, x[part], lengths[part])}; try a lower --learning-rate "
+                f"{where_it_began(state.module, x[own], lengths[own])}; try a lower --learning-rate "
                 f"(now {settings.learning_rate:g}) or a lower --clip (now {settings.clip:g})"
             )
     norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
+    if workers.size > 1 and not isfinite(norm):
+        raise DivergedError(f"epoch {state.position.epoch + 1}: the loss of another process is no longer finite")
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
     if state.average is not None:
         state.average.update_parameters(state.module)
     return total, norm.item()
+
+
+def _adding(answers: nn.Module, more: bool) -> AbstractContextManager[None]:
+    """While there is more of the batch to come, gradients are added up at home, and exchanged with its last part."""
+    if more and isinstance(answers, DistributedDataParallel):
+        return cast("AbstractContextManager[None]", answers.no_sync())
+    return nullcontext()
 
 
 def _answered(error: BaseException, cases: int, steps: int, settings: Settings) -> BaseException:

@@ -9,21 +9,29 @@ from torch.nn.functional import cross_entropy
 
 from quadgate.training.examples import Examples, placed
 from quadgate.training.settings import Settings
+from quadgate.training.workers import Workers
+
+
+class Answers(nn.Module):
+    """A network as its loss calls it: for the logits at the end of a case `[N, K]` or after each step `[N, T, K]`."""
+
+    def __init__(self, module: nn.Module, every_step: bool) -> None:
+        super().__init__()
+        self.module, self.every_step = module, every_step
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits of `x [N, T, C]`."""
+        logits: Tensor = self.module.steps(x, lengths) if self.every_step else self.module(x, lengths)  # type: ignore[operator]
+        return logits
 
 
 def loss_of(
-    module: nn.Module, x: Tensor, lengths: Tensor, targets: Tensor, settings: Settings, weights: Tensor | None
+    answers: nn.Module, x: Tensor, lengths: Tensor, targets: Tensor, settings: Settings, weights: Tensor | None
 ) -> Tensor:
-    """Return the mean loss of the answers at the end of each case, or at each of its steps with `every_step`."""
+    """Return the sum over the cases of their losses, times their weights where there are any."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.precision == "mixed"):
-        each = losses(answers(module, x, lengths, settings.every_step), lengths, targets, settings.label_smoothing)
-    return each.mean() if weights is None else (weights * each).mean()
-
-
-def answers(module: nn.Module, x: Tensor, lengths: Tensor, every_step: bool) -> Tensor:
-    """Return the logits at the end of each case `[N, K]`, or after each of its steps `[N, T, K]`."""
-    logits: Tensor = module.steps(x, lengths) if every_step else module(x, lengths)  # type: ignore[operator]
-    return logits
+        each = losses(answers(x, lengths), lengths, targets, settings.label_smoothing)
+    return each.sum() if weights is None else (weights * each).sum()
 
 
 def losses(logits: Tensor, lengths: Tensor, targets: Tensor, smooth: float = 0.0) -> Tensor:
@@ -54,21 +62,25 @@ def losses(logits: Tensor, lengths: Tensor, targets: Tensor, smooth: float = 0.0
 def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float | None]:
     """Return the mean loss and the accuracy over all examples, weighted, without dropout and noise.
 
+    Where several processes train, each answers for some of the batches, and all get the whole.
+
     Where the examples have a class at every step, both are means over the steps of each; a quantity has no accuracy.
     """
     module.eval()
     loss = correct = 0.0
-    every_step = examples.step_targets is not None
+    answers = Answers(module, examples.step_targets is not None)
     by_length = np.argsort(examples.lengths, kind="stable")
+    workers = Workers.here()
     with torch.no_grad():
-        for indices in np.split(by_length, range(batch_size, len(examples), batch_size)):
+        for indices in np.split(by_length, range(batch_size, len(examples), batch_size))[workers.rank :: workers.size]:
             x, lengths, targets = (placed(one, module) for one in examples.batch(indices))
-            logits = answers(module, x, lengths, every_step)
+            logits = answers(x, lengths)
             weights = examples.weights_of(indices)
             weights = torch.ones(len(x)) if weights is None else weights
             weights = placed(weights, module)
             loss += (weights * losses(logits, lengths, targets)).sum().item()
             correct += (weights * _right(logits, lengths, targets)).sum().item()
+    loss, correct = workers.total(loss, correct)
     accuracy = None if examples.targets.dtype.kind == "f" else correct / len(examples)
     return loss / len(examples), accuracy
 

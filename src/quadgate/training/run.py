@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import chain, count
 from math import prod
 from pathlib import Path
@@ -30,6 +32,8 @@ from quadgate.training.preview import Preview
 from quadgate.training.reach import Reach, measure_reach
 from quadgate.training.settings import Settings
 from quadgate.training.threads import recorded_threads
+from quadgate.training.worker_log import WorkerLog
+from quadgate.training.workers import Workers, lost_workers
 
 MODEL = "model.safetensors"
 HISTORY = "history.jsonl"
@@ -110,6 +114,9 @@ def train(
     down the whole slope of the learning rate. `settings.members` networks are trained so, one after the other. Killed
     at any moment and called again with `resume`, it ends with the same bits, on as many threads as it was begun with.
 
+    Where a process group is there (torchrun's, Ray's, or the caller's own), its processes train together, each called
+    with the same arguments: the first writes the folder, and all return the trained network.
+
     Args:
         sequences: the training part; nothing else is ever seen.
         settings: how.
@@ -124,20 +131,27 @@ def train(
         InputError: the data cannot be trained on, the folder is in use, or holds something else than a run, or `start`
             is another network than the settings ask for.
         DivergedError: the loss became infinite or NaN.
+        LostWorkerError: another process of several has ended.
         StoppedError: interrupted from the keyboard; the best so far was saved.
         KeyboardInterrupt: the same where there is no folder to save it in.
     """
     if classes is None:
         sequences.check_trainable(settings.every_step)
+    workers = Workers.here()
     if folder is not None:
-        check_folder(folder, resume)
+        workers.told(partial(_checked, folder, resume))
     settings = settings.for_cases(len(sequences))
     plan = Blueprint.of(sequences, settings, classes, start)
     every = plan.examples(sequences)
     untrained = plan.build(settings, every)
     begin = perf_counter()
     reach_before = measure_reach(untrained, every)
-    announce(Preview.of(untrained, settings, plan.patches, reach_before, perf_counter() - begin, len(every)))
+    seconds = (perf_counter() - begin) / workers.size
+    announce(Preview.of(untrained, settings, plan.patches, reach_before, seconds, len(every)))
+    log = None if folder is None or workers.size == 1 else WorkerLog(folder, workers)
+    callbacks = callbacks if log is None else [*callbacks, log]
+    if not workers.first:
+        folder = None  # it is the first one's to write
     checkpoints = None
     if folder is not None:
         remove_unfinished(folder)
@@ -176,14 +190,16 @@ def train(
         return ends[0]
 
     try:
-        with recorded_threads(checkpoints):
+        with recorded_threads(checkpoints), lost_workers(), log or nullcontext():
             for number in range(settings.members):
                 end = train_member(number)
                 first = end if number == 0 else first
                 done, doing = [*done, *doing], []
     except KeyboardInterrupt:
-        if folder is None:
+        if folder is None and workers.first:
             raise
+        if not workers.first:
+            raise StoppedError("stopped") from None
         if not history.epochs:
             raise StoppedError(f"stopped before the first epoch was over; {folder} holds no model yet") from None
         keep()
@@ -206,6 +222,11 @@ def train(
         fitted_cases=counts[0],
         validation_cases=counts[1],
     )
+
+
+def _checked(folder: Path, resume: bool) -> bytes:
+    check_folder(folder, resume)
+    return b""
 
 
 @dataclass(frozen=True)

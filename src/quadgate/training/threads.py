@@ -11,6 +11,7 @@ import torch
 
 from quadgate.errors import FileFormatError
 from quadgate.model.atomic import write_atomically
+from quadgate.training.workers import Workers
 
 THREADS = "threads.json"
 
@@ -19,20 +20,26 @@ THREADS = "threads.json"
 def recorded_threads(checkpoints: Path | None) -> Iterator[None]:
     """Train on as many threads as the run in `checkpoints` was begun with, or write down how many they are.
 
-    Afterwards torch has as many as before.
+    Of several processes each takes as many as the first. Afterwards torch has as many as before.
 
     Raises:
         FileFormatError: the record is damaged.
     """
-    if checkpoints is None:
-        yield
-        return
-    file, before = checkpoints / THREADS, torch.get_num_threads()
-    if file.exists():
-        torch.set_num_threads(_read(file))
-    else:
+    before = torch.get_num_threads()
+
+    def recorded() -> bytes:
+        if checkpoints is None:
+            return str(before).encode()
+        file = checkpoints / THREADS
+        if file.exists():
+            return str(_read(file)).encode()
         with write_atomically(file) as beside:
             beside.write_text(json.dumps({"threads": before}) + "\n", encoding="utf-8")
+        return str(before).encode()
+
+    threads = int(Workers.here().told(recorded))
+    if threads != before:
+        torch.set_num_threads(threads)
     try:
         yield
     finally:
