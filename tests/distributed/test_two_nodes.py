@@ -82,7 +82,6 @@ def test_a_link_that_is_cut_ends_the_run_and_it_goes_on(tmp_path, network):
         while one.poll() is None and time.monotonic() < begun + 90:
             time.sleep(0.05)
         told.append((one.returncode, time.monotonic() - begun, one.communicate(timeout=60)[0]))
-    print([one[:2] for one in told])
     for code, _, said in told:
         assert code not in (0, None)
         assert "error: process" in said
