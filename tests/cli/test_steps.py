@@ -43,6 +43,7 @@ def test_training_learns_and_measures_each_step(inside):
     kept = json.loads((inside / "run/report.json").read_text())
     assert kept["data"]["a_class_at"] == "each step"
     assert "labels change within a case: a class at each step" in kept["data"]["how"]
+    assert kept["data"]["how"][-1] == "no test part was given: 10 of 40 cases are held out (drawn with seed 0)"
     assert kept["test"]["cases"] == 10
     assert kept["test"]["steps"] == sum(map(sum, kept["test"]["confusion"]))
     assert kept["test"]["model"]["accuracy"] > 0.9

@@ -89,6 +89,10 @@ def test_how_it_was_read_is_told(tmp_path):
         ("a,b\n", "found a header and no row"),
         ("a,b\n1,2\n3\n4,5\n", "line 3: found 1 fields, expected 2 as in line 1"),
         ("a,b\n\n1,2\n3,4,5\n4,5\n", "line 4: found 3 fields, expected 2"),
+        (
+            "case,u,v\n1,0,5,2\n1,0,25,3\n",
+            "line 2: found 4 fields, expected 3 as in line 1; if commas are decimal, sep",
+        ),
         ("a,a\n1,2\n", "two columns named 'a'"),
     ],
 )

@@ -212,3 +212,10 @@ def test_a_lack_of_memory_is_answered_with_a_batch_size(monkeypatch):
     state = State(module, loop.make_optimizer(module, Settings()), Position(), {})
     with pytest.raises(InputError, match=r"batch_size: 6 cases of 9 steps .* try --batch-size 3, or --accumulate 2"):
         loop.train_step(state, torch.zeros(6, 9, 3), torch.full((6,), 9), torch.zeros(6).long(), 0.1, Settings())
+
+
+def test_what_is_announced_is_what_was_trained():
+    said = []
+    run = train(made(), SMALL, announce=said.append)
+    assert run.parameters == said[0].parameters
+    assert f"{run.parameters:,} numbers" in said[0].lines()[0]

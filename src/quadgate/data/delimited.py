@@ -147,8 +147,10 @@ def _without_empty_ends(path: Path, numbered: list[tuple[int, str]], delimiter: 
     for number, line in numbered:
         found = len(_fields(line, delimiter))
         if found != width and not (found == width + 1 and line.endswith(delimiter)):
+            decimal = "; if commas are decimal, separate the values by semicolons or tabs"
+            hint = decimal if delimiter == "," and width < found <= 2 * width else ""
             raise FileFormatError(
-                f"{path}, line {number}: found {found} fields, expected {width} as in line {numbered[0][0]}"
+                f"{path}, line {number}: found {found} fields, expected {width} as in line {numbered[0][0]}{hint}"
             )
         lines.append(line if found == width else line.removesuffix(delimiter))
     return lines, width

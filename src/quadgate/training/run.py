@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import chain, count
-from math import prod
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -59,6 +58,8 @@ class Run:
         further: what a later run goes on with.
         data: the fingerprint of the training part.
         reach_before, reach_after: how far back the gradient reaches in the untrained and the trained network.
+        parameters: the number of trained numbers, of all members together; those of a normalisation, which are folded
+            into convolutions when the model is saved, among them.
         fitted_cases, validation_cases: how the training part was divided.
     """
 
@@ -73,11 +74,7 @@ class Run:
     reach_after: Reach
     fitted_cases: int
     validation_cases: int
-
-    @property
-    def parameters(self) -> int:
-        """The number of trained numbers."""
-        return sum(prod(array.shape) for array in self.model.variables.values())
+    parameters: int
 
 
 def hold_out(dataset: Dataset, settings: Settings) -> tuple[Sequences, Sequences, str | None]:
@@ -91,7 +88,8 @@ def hold_out(dataset: Dataset, settings: Settings) -> tuple[Sequences, Sequences
         return dataset.train, dataset.test, None
     train, test = split(dataset.train, settings.test_fraction, settings.seed)
     if test.groups is None:
-        which = f"every class keeps its share, drawn with seed {settings.seed}"
+        which = "" if test.step_labels is not None else "every class keeps its share, "
+        which += f"drawn with seed {settings.seed}"
     else:
         which = f"whole groups: {', '.join(map(str, np.unique(test.groups)))}"
     return train, test, f"no test part was given: {len(test):,} of {len(dataset.train):,} cases are held out ({which})"
@@ -147,7 +145,8 @@ def train(
     begin = perf_counter()
     reach_before = measure_reach(untrained, every)
     seconds = (perf_counter() - begin) / workers.size
-    announce(Preview.of(untrained, settings, plan.patches, reach_before, seconds, len(every)))
+    preview = Preview.of(untrained, settings, plan.patches, reach_before, seconds, len(every))
+    announce(preview)
     log = None if folder is None or workers.size == 1 else WorkerLog(folder, workers)
     callbacks = callbacks if log is None else [*callbacks, log]
     if not workers.first:
@@ -221,6 +220,7 @@ def train(
         reach_after=measure_reach(done[0], every),
         fitted_cases=counts[0],
         validation_cases=counts[1],
+        parameters=preview.parameters,
     )
 
 
