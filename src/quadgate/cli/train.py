@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, Time, X, Y
+from quadgate.cli.options import Axes, Case, Channels, Data, Group, Json, Label, SkipDamaged, Time, X, Y
+from quadgate.cli.progress import bar
 from quadgate.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def train(
     valid_fraction: Annotated[float | None, typer.Option(help="Share of the training part to stop by.")] = None,
     test_fraction: Annotated[float | None, typer.Option(help="Share held out as test where there is none.")] = None,
     seed: Annotated[int | None, typer.Option(help="The only source of chance.")] = None,
+    skip_damaged: SkipDamaged = False,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder to write for TensorBoard while it trains.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier of series, and measure it on cases that it never saw."""
     from quadgate import report, training
-    from quadgate.data import balanced, read
+    from quadgate.data import Sequences, balanced, parquet, read
+    from quadgate.data.columns import Columns
     from quadgate.training.progress import ShowProgress
 
     if resume and out is None:
@@ -90,14 +93,25 @@ def train(
         "source": data, "x": x, "y": y, "test": test, "axes": axes, "channels": channels, "case": case, "time": time,
         "label": label, "group": group,
     }  # fmt: skip
+    learn: Sequences | parquet.Part
+    on_disk = parquet.is_parquet_set(data or "")
     with training.of_torchrun(settings.device) as workers, training.watched(workers):
-        found = read(**source)
-        learn, judge, held = training.hold_out(found, settings)
-        how = found.how if held is None else (*found.how, held)
-        if class_weight is not None:
-            if class_weight != BALANCED:
-                raise InputError(f"--class-weight: found {class_weight!r}, expected {BALANCED!r}")
-            learn, how = balanced(learn), (*how, "a class counts as much as any other in training, however rare it is")
+        if on_disk:
+            for name, value in (("axes", axes), ("channels", channels), ("class-weight", class_weight)):
+                if value is not None:
+                    raise InputError(f"--{name}: found {value!r} for Parquet files that are streamed, expected none")
+            with bar("measuring the set") as tell:
+                columns = Columns(case, time, label, group)
+                learn, judge, how = training.parts_on_disk(str(data), settings, columns, test, skip_damaged, tell)
+        else:
+            found = read(**source)
+            learn, judge, held = training.hold_out(found, settings)
+            how = found.how if held is None else (*found.how, held)
+            if class_weight is not None:
+                if class_weight != BALANCED:
+                    raise InputError(f"--class-weight: found {class_weight!r}, expected {BALANCED!r}")
+                told = "a class counts as much as any other in training, however rare it is"
+                learn, how = balanced(learn), (*how, told)
         if workers.first:
             typer.echo("\n".join(how), err=as_json)
         report.check_labels(judge, learn.classes)
@@ -125,7 +139,8 @@ def train(
     report.print_scores(scores)
     if settings.every_step:
         typer.echo(report.samples_line(report.accuracy_by_samples(run.model, judge)))
-    typer.echo(f"\nthe run is in {folder}\nnext: quadgate predict {shlex.quote(str(folder))} DATA --output classes.csv")
+    output = "classes" if on_disk else "classes.csv"
+    typer.echo(f"\nthe run is in {folder}\nnext: quadgate predict {shlex.quote(str(folder))} DATA --output {output}")
 
 
 def _folder(workers: Workers, out: Path | None, name: str, resume: bool) -> tuple[Path, bool]:

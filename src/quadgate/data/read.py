@@ -14,6 +14,7 @@ from quadgate.data.table import PARQUET, read_table
 from quadgate.data.ts import find_test_part, read_ts
 from quadgate.errors import InputError
 
+SAMPLE = 10_000  # cases of a set of Parquet files that are read into memory, at most
 TEXT = (".csv", ".tsv", ".txt")
 
 
@@ -40,6 +41,7 @@ def read(
     `set.npz`                               `X`, `y`, and `lengths` and `groups` where there are
     `NAME_TRAIN.ts`                         with `NAME_TEST.ts` beside it as the test part, where it exists
     `runs.csv`, `.tsv`, `.txt`, `.parquet`  a long table, or with `channels` a wide one
+    a folder of `.parquet` files, or a URL  a set that may be larger than memory: a sample of at most 10 000 cases
     a folder                                a folder for each class with a CSV for each case; CSVs with `labels.csv`;
                                             a pair of `.ts` files; or `train` and `test` folders of any of these
     ======================================  =============================================================
@@ -92,6 +94,11 @@ def read(
 
 
 def _read_source(source: str, given: dict[str, Any]) -> Dataset:
+    from quadgate.data.parquet import is_parquet_set  # whose packing reads through this door, too
+
+    if is_parquet_set(source):
+        refuse_arguments(given, f"{source}, a set of Parquet files", "case", "time", "label", "group")
+        return _read_set(source, Columns(given["case"], given["time"], given["label"], given["group"]))
     path = Path(source)
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -114,6 +121,15 @@ def _read_source(source: str, given: dict[str, Any]) -> Dataset:
         return read_table(path, columns, given["channels"], given["axes"])
     known = ", ".join((".npy", ".npz", ".ts", *TEXT, *PARQUET))
     raise InputError(f"{path}: found the ending {suffix!r}, expected one of {known}, or a folder")
+
+
+def _read_set(source: str, columns: Columns) -> Dataset:
+    """Read a set that may be larger than memory: all of it, or a sample of what there is."""
+    from quadgate.data.parquet import ParquetSet, Part, statistics_of
+
+    data = ParquetSet.open(source, columns)
+    found, told = Part.whole(data, statistics_of(data)).sample(SAMPLE)
+    return Dataset(found, how=data.how if told is None else (*data.how, told))
 
 
 def _read_directory(folder: Path, given: dict[str, Any]) -> Dataset:

@@ -1,6 +1,7 @@
 """Training: the loop and its settings, history, checkpoints, how far back the gradient reaches, and the run folder."""
 
 from quadgate.training.blueprint import Start
+from quadgate.training.disk import parts_on_disk
 from quadgate.training.examples import Examples
 from quadgate.training.history import Epoch, History
 from quadgate.training.loop import Callback, DivergedError, Plan, fit
@@ -35,6 +36,7 @@ __all__ = [
     "measure_reach",
     "new_folder",
     "of_torchrun",
+    "parts_on_disk",
     "preset",
     "train",
     "watched",

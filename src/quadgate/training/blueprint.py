@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from quadgate.data import Sequences, fit_scaling
+from quadgate.data.parquet import Part
 from quadgate.errors import InputError
 from quadgate.model import Ensemble, Member, Model, Patches, Scaling
 from quadgate.modules import LSTMFCN, SequenceClassifier
 from quadgate.modules.exchange import from_member, to_member, to_model
 from quadgate.training.examples import Examples, placed
 from quadgate.training.settings import Settings
+from quadgate.training.streamed import Streamed
 
 KEPT = ("units", "layers", "bidirectional", "pool", "forget_bias")  # of a network that is trained further
 
@@ -63,7 +65,7 @@ class Blueprint:
     @classmethod
     def of(
         cls,
-        sequences: Sequences,
+        sequences: Sequences | Part,
         settings: Settings,
         classes: ArrayLike | None = None,
         start: Start | None = None,
@@ -73,7 +75,7 @@ class Blueprint:
         Raises:
             InputError: `start` cannot be trained further with these settings.
         """
-        steps = int(sequences.lengths.max())
+        steps = sequences.longest if isinstance(sequences, Part) else int(sequences.lengths.max())
         stride = settings.stride(steps)
         patches = Patches() if stride == 1 else Patches(2 * stride, stride)
         scaling = None
@@ -82,12 +84,12 @@ class Blueprint:
             scaling = start.model.scaling
             patches = start.model.patches if isinstance(start.model, Ensemble) else Patches()
         mean, scale = (0.0, 1.0) if start is None else (start.mean, start.scale)
-        if start is None and sequences.values is not None:
+        if start is None and isinstance(sequences, Sequences) and sequences.values is not None:
             mean, scale = float(sequences.values.mean()), float(sequences.values.std())
             if scale <= 1e-6 * np.abs(sequences.values).max():  # all the same, but for rounding
                 scale = 1.0
         return cls(
-            scaling=scaling or fit_scaling(sequences),
+            scaling=scaling or (sequences.scaling() if isinstance(sequences, Part) else fit_scaling(sequences)),
             patches=patches,
             classes=sequences.classes if classes is None else np.asarray(classes),
             mean=mean,
@@ -101,11 +103,17 @@ class Blueprint:
         series = tuple(self.patches.apply(self.scaling.apply(one)) for one in sequences.series)
         if sequences.values is not None:
             return Examples(series, ((sequences.values - self.mean) / self.scale).astype(np.float32), sequences.weights)
-        targets = np.searchsorted(self.classes, np.asarray(sequences.labels)).astype(np.int64)
-        steps = None
-        if sequences.step_labels is not None:
-            steps = tuple(np.searchsorted(self.classes, one).astype(np.int64) for one in sequences.step_labels)
+        targets = self._numbered(np.asarray(sequences.labels))
+        steps = None if sequences.step_labels is None else tuple(map(self._numbered, sequences.step_labels))
         return Examples(series, targets, sequences.weights, steps)
+
+    def data(self, cases: Sequences | Part) -> Examples | Streamed:
+        """Return what a network learns from: made at once, or of a part on the disk as it is read."""
+        return Streamed(cases, self.examples) if isinstance(cases, Part) else self.examples(cases)
+
+    def _numbered(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the number of each label; a row group whose names are all numbers has them as numbers."""
+        return np.searchsorted(self.classes, labels.astype(self.classes.dtype)).astype(np.int64)
 
     def build(self, settings: Settings, every: Examples, number: int = 0) -> SequenceClassifier | LSTMFCN:
         """Make member `number` before this run trains it; new weights are drawn from the seed alone.
@@ -126,9 +134,10 @@ class Blueprint:
             module.convolutions.settle(_in_batches(every, settings.batch_size, module))
         return module
 
-    def model(self, modules: Sequence[nn.Module], sequences: Sequences) -> Model | Ensemble:
+    def model(self, modules: Sequence[nn.Module], sequences: Sequences | Part) -> Model | Ensemble:
         """Return what is saved: one network that reads step by step is a Model, all else an Ensemble."""
-        labels = None if sequences.values is not None else tuple(self.classes.tolist())
+        is_quantity = isinstance(sequences, Sequences) and sequences.values is not None
+        labels = None if is_quantity else tuple(self.classes.tolist())
         source = f"quadgate train on {sequences.source}"
         whole = [self._undone(module) for module in modules]
         if len(whole) == 1 and isinstance(whole[0], SequenceClassifier) and self.patches.length == 1:
@@ -189,7 +198,7 @@ def _in_batches(every: Examples, size: int, module: nn.Module) -> Iterator[tuple
         yield placed(x, module), placed(lengths, module)
 
 
-def _check_start(start: Model | Ensemble, settings: Settings, sequences: Sequences) -> None:
+def _check_start(start: Model | Ensemble, settings: Settings, sequences: Sequences | Part) -> None:
     """Refuse a model that cannot be trained further: another network than the settings ask for, or other channels."""
     members = start.members if isinstance(start, Ensemble) else (Member(start),)
     asked = {name: getattr(settings, name) for name in (*KEPT, "filters", "members")}

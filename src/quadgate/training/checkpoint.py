@@ -2,7 +2,7 @@
 
 The file is a safetensors file, so that reading it runs no code: the module's weights, the best weights so far and the
 optimizer's moments as tensors, the rest as JSON in the header. There is no state of a random generator in it, because
-every epoch seeds its own from the run's seed and the epoch's number.
+every epoch seeds its own from the run's seed and the epoch's number; within an epoch it is there.
 """
 
 from __future__ import annotations
@@ -34,11 +34,18 @@ class Position:
         epoch: epochs that are complete.
         best_epoch: the one after which the validation loss was lowest; 0 before the first.
         best_loss: that loss; None before the first epoch.
+        batch: batches of the next epoch that are done.
+        loss, norm: what they add to that epoch's means.
+        where: what the data need to go on after them.
     """
 
     epoch: int = 0
     best_epoch: int = 0
     best_loss: float | None = None
+    batch: int = 0
+    loss: float = 0.0
+    norm: float = 0.0
+    where: str = ""
 
 
 @dataclass
@@ -51,6 +58,7 @@ class State:
     best: dict[str, Tensor]
     average: AveragedModel | None = None
     shared: nn.Module | None = None  # what several processes call in the place of `module`
+    chance: Tensor | None = None  # of torch's generator within an epoch
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ def write_checkpoint(path: Path, state: State, settings: Settings, data: str) ->
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     if state.average is not None:
         tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
+    if state.chance is not None:
+        tensors["chance"] = state.chance
     for number, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in moments.items()}
     header = asdict(Header(FORMAT_VERSION, settings, data, state.position))
@@ -104,6 +114,7 @@ def read_checkpoint(path: Path, state: State, settings: Settings, data: str) -> 
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     state.position = header.position
     state.best = _under("best/", tensors)
+    state.chance = tensors.get("chance")
 
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:

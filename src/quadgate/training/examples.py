@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quadgate.data import pad
+from quadgate.data import batches, pad
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One way through the examples.
+
+    Attributes:
+        batches: `x [n, T, C]`, `lengths [n]`, `targets [n]` or `[n, T]`, and weights `[n]` or None, of each batch.
+        where: tells, after a batch, where the pass is, for one that goes on from there.
+    """
+
+    batches: Iterable[Batch]
+    where: Callable[[], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +53,43 @@ class Examples:
     def lengths(self) -> NDArray[np.int64]:
         """`[N]`, the number of steps of each."""
         return np.array([len(one) for one in self.series], dtype=np.int64)
+
+    @property
+    def every_step(self) -> bool:
+        """Whether there is a class at every step."""
+        return self.step_targets is not None
+
+    @property
+    def is_quantity(self) -> bool:
+        """Whether a quantity is predicted."""
+        return bool(self.targets.dtype.kind == "f")
+
+    def steps(self, batch_size: int, seed: int, epoch: int) -> int:  # noqa: ARG002 (each epoch has as many)
+        """Return the number of batches of an epoch."""
+        return -(-len(self) // batch_size)
+
+    def epoch(self, batch_size: int, seed: int, epoch: int, begin: int = 0, where: str = "") -> Pass:  # noqa: ARG002
+        """Return the batches of an epoch in their order, drawn from (seed, epoch) alone.
+
+        Args:
+            batch_size: cases in a batch.
+            seed: of the draw.
+            epoch: of the draw.
+            begin: the first batch.
+            where: what the pass that was stopped before it said of where it was.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence((seed, epoch)))
+        order = list(batches(self.lengths, batch_size, rng))[begin:]
+        return Pass((self._weighted(indices) for indices in order), lambda: "")
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """Yield every example once, by length."""
+        by_length = np.argsort(self.lengths, kind="stable")
+        for indices in np.split(by_length, range(batch_size, len(self), batch_size)):
+            yield self._weighted(indices)
+
+    def _weighted(self, indices: NDArray[np.int64]) -> Batch:
+        return (*self.batch(indices), self.weights_of(indices))
 
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         """Return `x [n, T, C]`, `lengths [n]` and `targets [n]` (or `[n, T]`, a class at every step) of the chosen."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import cast
 
 import numpy as np
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from quadgate.data import batches
 from quadgate.errors import InputError, QuadgateError
 from quadgate.modules.shared_batch import shared_batch
 from quadgate.training.augmentation import augmented
@@ -27,7 +26,10 @@ from quadgate.training.examples import Examples, placed
 from quadgate.training.history import Epoch, History
 from quadgate.training.losses import Answers, loss_of, measure
 from quadgate.training.settings import Settings
+from quadgate.training.streamed import Streamed
 from quadgate.training.workers import Workers
+
+KEPT_EVERY = 120.0  # seconds of an epoch after which a checkpoint is written within it
 
 
 class DivergedError(QuadgateError, ArithmeticError):
@@ -63,8 +65,8 @@ class Plan:
 
 def fit(
     module: nn.Module,
-    train: Examples,
-    valid: Examples | None,
+    train: Examples | Streamed,
+    valid: Examples | Streamed | None,
     settings: Settings,
     plan: Plan | None = None,
     history: History | None = None,
@@ -102,13 +104,17 @@ def fit(
     go_on(state, settings, data, plan.checkpoint, workers)
     if workers.size > 1:
         state.shared = workers.together(Answers(module, settings.every_step))
+
+    def keep() -> None:
+        if plan.checkpoint is not None:
+            write_checkpoint(plan.checkpoint, state, settings, data)
+
     history.cut(plan.stage, state.position.epoch)
     try:
         while not is_over(state.position, settings, plan, valid is not None):
-            record = run_epoch(state, train, valid, settings, plan, callbacks)
+            record = run_epoch(state, train, valid, settings, plan, callbacks, keep)
             history.append(record)
-            if plan.checkpoint is not None:
-                write_checkpoint(plan.checkpoint, state, settings, data)
+            keep()
             for callback in callbacks:
                 callback.on_epoch(record)
     finally:  # an interrupt, too, leaves the best weights
@@ -134,6 +140,7 @@ def go_on(state: State, settings: Settings, data: str, checkpoint: Path | None, 
             copy = Path(folder) / "checkpoint.safetensors"
             copy.write_bytes(found)
             read_checkpoint(copy, state, settings, data)
+        state.position.loss *= workers.first  # of an epoch that was begun: it is added up over the processes
 
 
 def make_optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -161,16 +168,17 @@ def is_over(position: Position, settings: Settings, plan: Plan, validated: bool)
 
 def run_epoch(
     state: State,
-    train: Examples,
-    valid: Examples | None,
+    train: Examples | Streamed,
+    valid: Examples | Streamed | None,
     settings: Settings,
     plan: Plan,
     callbacks: Sequence[Callback] = (),
+    keep: Callable[[], None] = lambda: None,
 ) -> Epoch:
     """Train on every example once, validate, and keep the weights if they are the best."""
     begin = perf_counter()
     epoch = state.position.epoch + 1
-    train_loss, gradient_norm, rate = train_epoch(state, train, settings, plan, callbacks)
+    train_loss, gradient_norm, rate = train_epoch(state, train, settings, plan, callbacks, keep)
     judged: nn.Module = state.module if state.average is None else state.average.module
     valid_loss, valid_accuracy = (None, None) if valid is None else measure(judged, valid, settings.batch_size)
     if valid_loss is not None and not isfinite(valid_loss):
@@ -188,29 +196,47 @@ def run_epoch(
 
 
 def train_epoch(
-    state: State, train: Examples, settings: Settings, plan: Plan, callbacks: Sequence[Callback] = ()
+    state: State,
+    train: Examples | Streamed,
+    settings: Settings,
+    plan: Plan,
+    callbacks: Sequence[Callback] = (),
+    keep: Callable[[], None] = lambda: None,
 ) -> tuple[float, float, float]:
-    """Take one step for each batch; return the mean loss, the mean gradient norm and the last learning rate."""
-    done = state.position.epoch
-    chance = np.random.SeedSequence((settings.seed, plan.before + done))
-    rng = np.random.default_rng(chance)
-    order = list(batches(train.lengths, settings.batch_size, rng))
+    """Take one step for each batch; return the mean loss, the mean gradient norm and the last learning rate.
+
+    Within a long epoch `keep` is called every few minutes, when `state` says exactly where it is.
+    """
+    position = state.position
+    done = position.epoch
+    workers, drawn = Workers.here(), plan.before + done
+    steps = train.steps(settings.batch_size, settings.seed, drawn)
+    chance = np.random.SeedSequence((settings.seed, drawn))
+    passing = train.epoch(settings.batch_size, settings.seed, drawn, position.batch, position.where)
     state.module.train()
-    loss = norm = rate = 0.0
+    rate, kept = 0.0, monotonic()
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
-        for number, indices in enumerate(order):
-            step = done * len(order) + number
-            rate = learning_rate(step, plan.epochs * len(order), settings)
-            x, lengths, targets = (placed(one, state.module) for one in train.batch(indices))
-            weights = train.weights_of(indices)
+        if state.chance is not None:
+            torch.set_rng_state(state.chance)
+        for number, (x, lengths, targets, weights) in enumerate(passing.batches, position.batch):
+            step = done * steps + number
+            rate = learning_rate(step, plan.epochs * steps, settings)
+            cases = len(x)
+            x, lengths, targets = (placed(one, state.module) for one in (x, lengths, targets))
             weights = None if weights is None else placed(weights, state.module)
             batch_loss, batch_norm = train_step(state, x, lengths, targets, rate, settings, weights)
-            loss += batch_loss * len(indices) / len(train)
-            norm += batch_norm / len(order)
+            position.loss += batch_loss * cases / len(train)
+            position.norm += batch_norm / steps
+            position.batch = number + 1
             for callback in callbacks:
-                callback.on_batch(plan.stage, step + 1, plan.epochs * len(order))
-    return Workers.here().total(loss)[0], norm, rate
+                callback.on_batch(plan.stage, step + 1, plan.epochs * steps)
+            if workers.size == 1 and monotonic() - kept > KEPT_EVERY and position.batch < steps:
+                position.where, state.chance, kept = passing.where(), torch.get_rng_state(), monotonic()
+                keep()
+    loss, norm = workers.total(position.loss)[0], position.norm
+    position.batch, position.loss, position.norm, position.where, state.chance = 0, 0.0, 0.0, "", None
+    return loss, norm, rate
 
 
 def learning_rate(step: int, steps: int, settings: Settings) -> float:

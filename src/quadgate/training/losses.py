@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import islice
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from quadgate.training.examples import Examples, placed
 from quadgate.training.settings import Settings
+from quadgate.training.streamed import Streamed
 from quadgate.training.workers import Workers
 
 
@@ -59,7 +61,7 @@ def losses(logits: Tensor, lengths: Tensor, targets: Tensor, smooth: float = 0.0
     return (each * valid).sum(1) / lengths
 
 
-def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float | None]:
+def measure(module: nn.Module, examples: Examples | Streamed, batch_size: int) -> tuple[float, float | None]:
     """Return the mean loss and the accuracy over all examples, weighted, without dropout and noise.
 
     Where several processes train, each answers for some of the batches, and all get the whole.
@@ -68,20 +70,19 @@ def measure(module: nn.Module, examples: Examples, batch_size: int) -> tuple[flo
     """
     module.eval()
     loss = correct = 0.0
-    answers = Answers(module, examples.step_targets is not None)
-    by_length = np.argsort(examples.lengths, kind="stable")
+    answers = Answers(module, examples.every_step)
     workers = Workers.here()
     with torch.no_grad():
-        for indices in np.split(by_length, range(batch_size, len(examples), batch_size))[workers.rank :: workers.size]:
-            x, lengths, targets = (placed(one, module) for one in examples.batch(indices))
+        for batch in islice(examples.in_order(batch_size), workers.rank, None, workers.size):
+            x, lengths, targets = (placed(one, module) for one in batch[:3])
             logits = answers(x, lengths)
-            weights = examples.weights_of(indices)
+            weights = batch[3]
             weights = torch.ones(len(x)) if weights is None else weights
             weights = placed(weights, module)
             loss += (weights * losses(logits, lengths, targets)).sum().item()
             correct += (weights * _right(logits, lengths, targets)).sum().item()
     loss, correct = workers.total(loss, correct)
-    accuracy = None if examples.targets.dtype.kind == "f" else correct / len(examples)
+    accuracy = None if examples.is_quantity else correct / len(examples)
     return loss / len(examples), accuracy
 
 

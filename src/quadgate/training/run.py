@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from quadgate.data import Dataset, Sequences, split
+from quadgate.data.parquet import Part
 from quadgate.errors import InputError, QuadgateError
 from quadgate.explain import TrainingCases
 from quadgate.formats import save
@@ -24,12 +25,14 @@ from quadgate.model.atomic import remove_unfinished
 from quadgate.modules import LSTMFCN, SequenceClassifier
 from quadgate.training.blueprint import Blueprint, Start
 from quadgate.training.checkpoint import Position
+from quadgate.training.disk import shown
 from quadgate.training.examples import Examples
 from quadgate.training.history import History
 from quadgate.training.loop import Callback, Plan, fit
 from quadgate.training.preview import Preview
 from quadgate.training.reach import Reach, measure_reach
 from quadgate.training.settings import Settings
+from quadgate.training.streamed import Streamed
 from quadgate.training.threads import recorded_threads
 from quadgate.training.worker_log import WorkerLog
 from quadgate.training.workers import Workers, lost_workers
@@ -96,7 +99,7 @@ def hold_out(dataset: Dataset, settings: Settings) -> tuple[Sequences, Sequences
 
 
 def train(
-    sequences: Sequences,
+    sequences: Sequences | Part,
     settings: Settings,
     folder: Path | None = None,
     resume: bool = False,
@@ -116,7 +119,7 @@ def train(
     with the same arguments: the first writes the folder, and all return the trained network.
 
     Args:
-        sequences: the training part; nothing else is ever seen.
+        sequences: the training part, in memory or of a set on the disk; nothing else is ever seen.
         settings: how.
         folder: new or empty, or with `resume` that of a run with the same data and settings; None to write nothing.
         resume: whether to go on with the run in it.
@@ -140,10 +143,11 @@ def train(
         workers.told(partial(_checked, folder, resume))
     settings = settings.for_cases(len(sequences))
     plan = Blueprint.of(sequences, settings, classes, start)
-    every = plan.examples(sequences)
-    untrained = plan.build(settings, every)
+    every, some = plan.data(sequences), shown(sequences)
+    few = every if isinstance(every, Examples) else plan.examples(some)
+    untrained = plan.build(settings, few)
     begin = perf_counter()
-    reach_before = measure_reach(untrained, every)
+    reach_before = measure_reach(untrained, few)
     seconds = (perf_counter() - begin) / workers.size
     preview = Preview.of(untrained, settings, plan.patches, reach_before, seconds, len(every))
     announce(preview)
@@ -175,15 +179,14 @@ def train(
         fits = _Fits(own, history, callbacks, checkpoints, name, before)
         ends = []
         for search in range(own.searches if own.valid_fraction else 0):
-            part, held = split(sequences, own.valid_fraction, own.seed + search)
-            learned, valid = plan.examples(part), plan.examples(held)
+            learned, valid = map(plan.data, _split(sequences, own.valid_fraction, own.seed + search))
             counts = len(learned), len(valid)
-            doing[:] = [plan.build(own, every, number)]
+            doing[:] = [plan.build(own, few, number)]
             stage = "search" if search == 0 else f"search {search + 1}"
             ends.append(fits.fit(doing[0], learned, valid, stage, own.epochs))
         epochs = own.epochs if not ends else int(median(end.epoch for end in ends))
         if own.refit or not ends:
-            again = plan.build(own, every, number)
+            again = plan.build(own, few, number)
             ends.append(fits.fit(again, every, None, "refit", epochs))
             doing[:] = [again]
         return ends[0]
@@ -207,7 +210,7 @@ def train(
         ) from None
     model = keep()
     if folder is not None:
-        TrainingCases.of(model, sequences).save(folder)
+        TrainingCases.of(model, some).save(folder)
     return Run(
         folder=folder,
         settings=settings,
@@ -217,7 +220,7 @@ def train(
         further=Start(model, (0 if start is None else start.epochs) + history.epochs[-1].epoch, plan.mean, plan.scale),
         data=sequences.fingerprint(),
         reach_before=reach_before,
-        reach_after=measure_reach(done[0], every),
+        reach_after=measure_reach(done[0], few),
         fitted_cases=counts[0],
         validation_cases=counts[1],
         parameters=preview.parameters,
@@ -227,6 +230,10 @@ def train(
 def _checked(folder: Path, resume: bool) -> bytes:
     check_folder(folder, resume)
     return b""
+
+
+def _split(cases: Sequences | Part, fraction: float, seed: int) -> tuple[Sequences | Part, Sequences | Part]:
+    return cases.split(fraction, seed) if isinstance(cases, Part) else split(cases, fraction, seed)
 
 
 @dataclass(frozen=True)
@@ -241,7 +248,12 @@ class _Fits:
     before: int
 
     def fit(
-        self, module: SequenceClassifier | LSTMFCN, learned: Examples, valid: Examples | None, stage: str, epochs: int
+        self,
+        module: SequenceClassifier | LSTMFCN,
+        learned: Examples | Streamed,
+        valid: Examples | Streamed | None,
+        stage: str,
+        epochs: int,
     ) -> Position:
         """Fit under the stage's name, with a checkpoint file of its own."""
         name = stage + self.member

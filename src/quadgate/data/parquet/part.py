@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from quadgate.data.parquet.parquet_set import ParquetSet
 from quadgate.data.parquet.statistics import BUCKETS, Statistics, buckets_of
 from quadgate.data.sequences import Sequences
 from quadgate.errors import InputError
+
+if TYPE_CHECKING:
+    from quadgate.model import Scaling
 
 WINDOW = 128 * 2**20  # bytes of float32 whose cases are shuffled together; twice that are held while the next is read
 DRAWS = 32  # of buckets for a held-out part; the one nearest to the share that has every class on both sides is taken
@@ -62,6 +67,29 @@ class Part:
         """Where it comes from, for messages."""
         return self.data.name
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """C names."""
+        return self.data.channels
+
+    @property
+    def classes(self) -> NDArray[Any]:
+        """`[K]`, the different labels of the set, in rising order."""
+        return self.statistics.labels
+
+    @property
+    def longest(self) -> int:
+        """The steps of the longest case of the set."""
+        return self.statistics.longest
+
+    def scaling(self) -> Scaling:
+        """Return the scaling of the channels over all steps of the cases, as `fit_scaling` measures it."""
+        return self.statistics.scaling(self.buckets)
+
+    def fingerprint(self) -> str:
+        """Return a hash by which the same cases are known again."""
+        return hashlib.sha256(repr((self.data.fingerprint, self.buckets.tolist())).encode()).hexdigest()
+
     def describe(self) -> str:
         """Return the sizes in one line."""
         known = self.statistics
@@ -69,17 +97,22 @@ class Part:
         labels = f"{len(known.labels)} classes" if len(known.labels) else "no labels"
         return f"{len(self):,} cases x {steps} steps x {len(self.data.channels)} channels, {labels}"
 
-    def check_trainable(self) -> None:
-        """Refuse what nothing can be learned from.
+    def check_trainable(self, every_step: bool = False) -> None:
+        """Refuse what nothing can be learned from; `every_step` allows a class at each step.
 
         Raises:
-            InputError: there are no labels, or all are the same.
+            InputError: there are no labels, all are the same, or they change within a case.
         """
         found = self.statistics.labels
         if not len(found):
             raise InputError(f"{self.source}: found no labels, expected one for each case")
         if len(found) < 2:
             raise InputError(f"{self.source}: found one class only ({found[0]!s}), expected two or more")
+        if self.statistics.every_step and not every_step:
+            raise InputError(
+                f"{self.source}: found labels that change within a case, expected one for each case, or --preset "
+                "stream, which learns a class at each step"
+            )
 
     def split(self, fraction: float, seed: int) -> tuple[Part, Part]:
         """Hold out about a `fraction` of the cases: whole buckets, drawn by the seed, each class on both sides.

@@ -1,0 +1,185 @@
+"""Training on a set of Parquet files: the same loop as in memory, exact within an epoch, and nothing left out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from quadgate.data import make_sequences
+from quadgate.data.parquet import ParquetSet, Part, pack, statistics_of
+from quadgate.data.parquet import packing as packing
+from quadgate.data.parquet import part as parts
+from quadgate.data.parquet.sources import Held
+from quadgate.training import Settings, StoppedError, loop, train
+from quadgate.training.blueprint import Blueprint
+from quadgate.training.disk import parts_on_disk
+from quadgate.training.loop import Callback
+from quadgate.training.streamed import Streamed
+
+SETTINGS = Settings(units=4, epochs=2, batch_size=4, batches=1, steps=0, frames=0, noise=0.05, refit=True)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A packed set of 60 cases in row groups of a few cases, which fill windows of three or four of them."""
+    monkeypatch.setattr(packing, "GROUP", 1200)
+    monkeypatch.setattr(packing, "FILE", 4000)
+    monkeypatch.setattr("quadgate.data.parquet.sources.PIECE", 300)
+    monkeypatch.setattr(parts, "WINDOW", 5000)
+    pack(Held(make_sequences(60, time=(20, 30), channels=3, seed=2)), tmp_path / "set", "x")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def whole(folder):
+    data = ParquetSet.open(folder)
+    return Part.whole(data, statistics_of(data))
+
+
+def streamed(part):
+    return Streamed(part, Blueprint.of(part, SETTINGS).examples)
+
+
+def rows(batches):
+    return [tuple(row[:n].flatten().tolist()) for x, lengths, *_ in batches for row, n in zip(x, lengths, strict=True)]
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 100])
+def test_an_epoch_gives_every_case_once(whole, size):
+    part = whole.split(0.2, 0)[0]
+    found = list(streamed(part).epoch(size, 3, 1).batches)
+    assert sum(len(x) for x, *_ in found) == len(part)
+    assert len(found) == streamed(part).steps(size, 3, 1)
+    assert max(len(x) for x, *_ in found) <= size
+    assert sorted(rows(found)) == sorted(rows(streamed(part).in_order(1)))
+    for x, lengths, targets, weights in found:
+        assert (x.dtype, lengths.dtype, targets.dtype, weights) == (torch.float32, torch.int64, torch.int64, None)
+
+
+def test_validation_sees_every_case_once(whole):
+    found = list(streamed(whole).in_order(7))
+    assert sum(len(x) for x, *_ in found) == 60
+
+
+def test_epochs_differ_and_are_drawn_again_the_same(whole):
+    firsts = [rows(streamed(whole).epoch(4, seed, epoch).batches) for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    assert firsts[0] == firsts[3]
+    assert firsts[0] != firsts[1]
+    assert firsts[0] != firsts[2]
+    assert len(set(map(len, firsts))) == 1
+
+
+@pytest.mark.parametrize("done", [1, 5, 9, 14])
+def test_a_pass_goes_on_after_any_batch(whole, done):
+    data = streamed(whole)
+    every = list(data.epoch(4, 0, 0).batches)
+    passing = data.epoch(4, 0, 0)
+    begun = iter(passing.batches)
+    for _ in range(done):
+        next(begun)
+    where = passing.where()
+    assert json.loads(where)
+    begun.close()
+    rest = list(data.epoch(4, 0, 0, done, where).batches)
+    assert len(rest) == len(every) - done
+    for one, other in zip(rest, every[done:], strict=True):
+        for a, b in zip(one[:3], other[:3], strict=True):
+            assert torch.equal(a, b)
+
+
+class StopAt(Callback):
+    def __init__(self, batch):
+        self.left = batch
+
+    def on_batch(self, stage, done, planned):  # noqa: ARG002
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+class Count(Callback):
+    seen = 0
+
+    def on_batch(self, stage, done, planned):  # noqa: ARG002
+        self.seen += 1
+
+
+def trained(part, folder=None, **more):
+    return train(part, SETTINGS.changed(valid_fraction=0.2), folder, **more)
+
+
+@pytest.mark.parametrize("stop", [3, 17, 40])
+def test_a_run_stopped_within_an_epoch_ends_with_the_same_bits(whole, tmp_path, stop, monkeypatch):
+    every = Count()
+    expected = trained(whole, tmp_path / "whole", callbacks=[every])
+    monkeypatch.setattr(loop, "KEPT_EVERY", 0.0)
+    with pytest.raises(StoppedError):
+        trained(whole, tmp_path / "cut", callbacks=[StopAt(stop)])
+    count = Count()
+    found = trained(whole, tmp_path / "cut", resume=True, callbacks=[count])
+    assert count.seen == every.seen - (stop - 1)
+    for name, array in expected.model.variables.items():
+        np.testing.assert_array_equal(found.model.variables[name], array)
+    losses = [(one.train_loss, one.valid_loss, one.gradient_norm) for one in expected.history.epochs]
+    assert losses == [(one.train_loss, one.valid_loss, one.gradient_norm) for one in found.history.epochs]
+
+
+def test_a_run_in_memory_resumes_within_an_epoch_too(tmp_path, monkeypatch):
+    sequences = make_sequences(60, time=(20, 30), channels=3, seed=2)
+    expected = trained(sequences, tmp_path / "whole")
+    monkeypatch.setattr(loop, "KEPT_EVERY", 0.0)
+    with pytest.raises(StoppedError):
+        trained(sequences, tmp_path / "cut", callbacks=[StopAt(17)])
+    found = trained(sequences, tmp_path / "cut", resume=True)
+    for name, array in expected.model.variables.items():
+        np.testing.assert_array_equal(found.model.variables[name], array)
+
+
+def test_the_disk_learns_what_the_memory_learns(tmp_path):
+    sequences = make_sequences(300, time=25, channels=2, seed=4)
+    pack(Held(sequences), tmp_path / "set", "x")
+    settings = Settings(units=8, epochs=12, frames=0, steps=0, batches=1, batch_size=16, learning_rate=0.02)
+    learn, judge, how = parts_on_disk(str(tmp_path / "set"), settings)
+    assert how[0] == "300 cases x 25 steps x 2 channels, 2 classes"
+    run = train(learn, settings, tmp_path / "run")
+    chances, _ = run.model.run(list(judge.series), output="probabilities")
+    assert (chances.argmax(1) == judge.labels).mean() > 0.9
+    assert run.fitted_cases + run.validation_cases == len(learn)
+
+
+def test_names_that_are_numbers_in_some_row_groups_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "GROUP", 100)
+    monkeypatch.setattr("quadgate.data.parquet.sources.PIECE", 1)
+    from quadgate.data import Sequences
+
+    base = make_sequences(20, time=20, channels=2)
+    sequences = Sequences(base.series, labels=np.array(["1", "x"])[base.labels])
+    pack(Held(sequences), tmp_path / "set", "x")
+    data = ParquetSet.open(tmp_path / "set")
+    part = Part.whole(data, statistics_of(data))
+    assert part.classes.tolist() == ["1", "x"]
+    targets = torch.cat([targets for _, _, targets, _ in streamed(part).in_order(3)])
+    assert sorted(targets.tolist()) == [0] * 10 + [1] * 10
+
+
+def test_a_class_at_every_step(tmp_path):
+    from quadgate.data import Sequences
+    from quadgate.training import preset
+
+    base = make_sequences(40, time=20, channels=2)
+    steps = [np.repeat([label, 1 - label], 10) for label in base.labels]
+    pack(Held(Sequences(base.series, step_labels=steps)), tmp_path / "set", "x")
+    settings = preset("stream").changed(units=3, epochs=1, batch_size=8)
+    learn, judge, _ = parts_on_disk(str(tmp_path / "set"), settings)
+    run = train(learn, settings, tmp_path / "run")
+    assert judge.step_labels is not None
+    assert run.history.epochs[-1].train_loss > 0
+
+
+def test_a_test_part_of_other_channels_is_refused(folder, tmp_path):
+    from quadgate.errors import InputError
+
+    pack(Held(make_sequences(8, time=20, channels=2)), tmp_path / "other", "x")
+    with pytest.raises(InputError, match="other: found 2 channels in the test part, expected 3"):
+        parts_on_disk(str(folder), SETTINGS, test=tmp_path / "other")
