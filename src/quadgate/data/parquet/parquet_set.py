@@ -148,7 +148,7 @@ class ParquetSet:
         return to_sequences(table, self.roles, self.channels, str(group), every_step, self.excluded)
 
     def cases_of(self, group: RowGroup) -> list[str]:
-        """Return the names of the cases of a row group, in the order in which they begin."""
+        """Return the names of the cases of a row group."""
         with self.place.opened(group.file, str(group)) as file:
             table = file.read_row_group(group.number, [self.roles.case], use_threads=False)
         return [name for name in encoded(table, str(self.roles.case), str(group))[1] if name not in self.excluded]

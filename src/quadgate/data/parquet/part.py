@@ -19,7 +19,7 @@ from quadgate.errors import InputError
 if TYPE_CHECKING:
     from quadgate.model import Scaling
 
-WINDOW = 128 * 2**20  # bytes of float32 whose cases are shuffled together; twice that are held while the next is read
+WINDOW = 96 * 2**20  # bytes of float32 whose cases are shuffled together; twice that are held while the next is read
 DRAWS = 32  # of buckets for a held-out part; the one nearest to the share that has every class on both sides is taken
 Indices = NDArray[np.int64]
 

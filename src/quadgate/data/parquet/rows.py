@@ -13,6 +13,7 @@ from quadgate.data.table import refuse_rounded
 from quadgate.errors import InputError
 
 Array = NDArray[Any]
+ROWS = 4096  # of all channels that are put beside each other at a time, while they are near
 
 
 def to_sequences(
@@ -47,27 +48,29 @@ def to_sequences(
     order, bounds = _order(codes, times, names, source)
     values: NDArray[np.float32] = np.empty((table.num_rows, len(channels)), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # refused by name, with case and step
-        for place, name in enumerate(channels):
-            column = table[name].to_numpy()
-            values[:, place] = column if order is None else column[order]
+        found = [table[name].to_numpy() for name in channels]
+        for start in range(0, len(values), ROWS):
+            for place, column in enumerate(found):
+                chosen = slice(start, start + ROWS)
+                values[chosen, place] = column[chosen if order is None else order[chosen]]
     series = tuple(np.split(values, bounds))
     labels, step_labels = None, None
     if roles.label is not None:
         label_codes, label_names = encoded(table, roles.label, source)
         label_codes = label_codes if order is None else label_codes[order]
-        found = np.split(label_codes, bounds)
+        labelled = np.split(label_codes, bounds)
         if every_step is None:
-            every_step = any((one != one[0]).any() for one in found)
+            every_step = any((one != one[0]).any() for one in labelled)
         spelled = np.array(label_names)
         if every_step:
-            step_labels = tuple(spelled[one] for one in found)
+            step_labels = tuple(spelled[one] for one in labelled)
         else:
-            labels = spelled[_one_each(found, names, label_names, "labels", source)]
+            labels = spelled[_one_each(labelled, names, label_names, "labels", source)]
     groups = None
     if roles.group is not None:
         group_codes, group_names = encoded(table, roles.group, source)
-        found = np.split(group_codes if order is None else group_codes[order], bounds)
-        groups = np.array(group_names)[_one_each(found, names, group_names, "groups", source)]
+        grouped = np.split(group_codes if order is None else group_codes[order], bounds)
+        groups = np.array(group_names)[_one_each(grouped, names, group_names, "groups", source)]
     return Sequences(
         series=series,
         labels=labels,
@@ -80,7 +83,7 @@ def to_sequences(
 
 
 def encoded(table: Any, column: str, source: str) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the number of each row's value `[rows]`, and the values in the order in which they come.
+    """Return the number of each row's value `[rows]`, and the different values.
 
     Raises:
         InputError: a value is missing, or a number that a float cannot tell from the next.
@@ -96,12 +99,10 @@ def encoded(table: Any, column: str, source: str) -> tuple[NDArray[np.int64], li
         refuse_rounded(values.to_numpy(), source)
     names = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one) for one in values.to_pylist()]
     codes = found.indices.to_numpy().astype(np.int64)
-    used, first = np.unique(codes, return_index=True)
-    if len(used) < len(names) or (np.diff(first) < 0).any():  # a dictionary of the file, not of these rows
-        by_place = used[np.argsort(first, kind="stable")]
-        renumbered = np.zeros(len(names), np.int64)
-        renumbered[by_place] = np.arange(len(by_place))
-        return renumbered[codes], [names[code] for code in by_place]
+    used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
+    if len(used) < len(names):  # a dictionary of the file, not of these rows
+        codes = np.searchsorted(used, codes)
+        names = [names[code] for code in used]
     return codes, names
 
 
