@@ -39,7 +39,7 @@ def parts_on_disk(
     data = ParquetSet.open(source, columns, skip_damaged)
     whole = Part.whole(data, statistics_of(data, tell))
     whole.check_trainable(settings.every_step)
-    how = [whole.describe(), *data.how, "it is streamed from there, epoch by epoch: memory does not grow with it"]
+    how = [whole.describe(), *data.how, "its files are streamed, epoch by epoch: memory does not grow with them"]
     if test is None:
         learn, held = whole.split(settings.test_fraction, settings.seed)
         by = "their names" if data.roles.group is None else "their groups"
