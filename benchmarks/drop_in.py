@@ -55,11 +55,13 @@ def compared(runs, train, seconds):
     """Median milliseconds of each, taken in turn for about so many seconds, and at least three times."""
     times = {name: [] for name in runs}
     end = None
-    clock = time.perf_counter if any("2 threads" in name for name in runs) else time.process_time
+    together = any("2 threads" in name for name in runs)
+    clock = time.perf_counter if together else time.process_time
     while end is None or len(min(times.values(), key=len)) < 3 or time.perf_counter() < end:
         for name, (layer, arguments) in runs.items():
             torch.set_num_threads(2 if "2 threads" in name else 1)
-            one_pass(layer, arguments, train)  # the threads know each other
+            if together:
+                one_pass(layer, arguments, train)  # the threads of the one before go to sleep
             start = clock()
             one_pass(layer, arguments, train)
             if end is not None:  # the first turn warms up

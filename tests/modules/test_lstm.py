@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
-from quadgate.modules import LSTM, LSTMCell
+from quadgate.modules import GRU, LSTM, LSTMCell
 
 C, H = 4, 5
 
@@ -311,13 +311,25 @@ def test_compiles_to_one_graph(options):
 
 
 @pytest.mark.slow
-def test_exports_with_any_number_of_cases_and_steps():
-    _, ours = pair(dtype=torch.float32, num_layers=2, bidirectional=True)
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_exports_with_any_number_of_cases_and_steps(kind):
+    torch.manual_seed(0)
+    ours = kind(C, H, num_layers=2, bidirectional=True).eval()
     N, T = Dim("N", min=1, max=64), Dim("T", min=1, max=1000)
-    program = export(ours.eval(), (torch.randn(7, 3, C),), dynamic_shapes={"input": {0: T, 1: N}})
-    for shape in ((1, 2, C), (9, 5, C)):
-        x = torch.randn(shape)
-        assert all(map(torch.equal, flat(program.module()(x)), flat(ours(x))))
+    lengths = torch.tensor([7, 0, 3])
+    program = export(
+        ours,
+        (torch.randn(7, 3, C), None, lengths),
+        dynamic_shapes={"input": {0: T, 1: N}, "hx": None, "lengths": {0: N}},
+    ).module()
+    compiled = torch.compile(ours, fullgraph=True, dynamic=True, backend="aot_eager")
+    for shape in ((1, 2, C), (9, 5, C), (9, 1, C), (1, 1, C), (100, 33, C)):
+        x, lengths = torch.randn(shape), torch.randint(0, shape[0] + 1, shape[1:2])
+        expected = ours(x, lengths=lengths)
+        for run in (program, compiled):
+            found = run(x, None, lengths)
+            assert torch.equal(found[0], expected[0])
+            assert all(map(torch.equal, found[1], expected[1]))
 
 
 @pytest.mark.parametrize("batched", [True, False])
