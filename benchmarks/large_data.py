@@ -37,7 +37,8 @@ from quadgate.training.streamed import Streamed
 
 T, C, CLASSES = 820, 12, 2
 LIMIT = 1536 * 2**20
-SEGMENT = 50  # steps from the disk between two stretches from memory
+SEGMENT = 80  # steps from the disk between two stretches from memory
+STRETCH = 16  # steps
 HELD = 2560  # cases in memory
 
 
@@ -92,6 +93,7 @@ def main() -> None:
         shutil.rmtree(given.folder, ignore_errors=True)
     record |= {"gigabytes": size / 1e9, "cases": cases, "packing_s": packed, "statistics_s": measured}
     record |= {"held_to_mb": LIMIT / 2**20 if group else None, "refusals": refusals(group)}
+    let_go(group)
     record |= {
         "threads": given.threads,
         "torch": torch.__version__,
@@ -117,7 +119,7 @@ def train(part: Part, units: int) -> dict[str, object]:
         reader = multiprocessing.active_children()
         for process in reader:
             os.kill(process.pid, signal.SIGSTOP)
-        for _ in range(SEGMENT // 2):
+        for _ in range(STRETCH):
             batch = next(from_memory, None)
             if batch is None:
                 from_memory = iter(few.epoch(settings.batch_size, 0, done).batches)
@@ -164,6 +166,13 @@ def held_to(limit: int) -> Path | None:
     except OSError:
         return None
     return group
+
+
+def let_go(group: Path | None) -> None:
+    """Leave the memory group, and remove it."""
+    if group is not None:
+        (group.parent / "cgroup.procs").write_text(str(os.getpid()))
+        group.rmdir()
 
 
 def refusals(group: Path | None) -> int | None:
