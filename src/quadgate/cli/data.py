@@ -50,7 +50,7 @@ def pack(
             if part.how:
                 typer.echo("\n".join(part.how), err=as_json)
             with bar("packing") as tell:
-                parquet.pack(part, folder, parquet.identity_of(source, given) + name, tell)
+                parquet.pack(part, folder, parquet.identity_of(source, given, out) + name, tell)
             with bar("measuring") as tell:
                 found = parquet.ParquetSet.open(folder)
                 whole = parquet.Part.whole(found, parquet.statistics_of(found, tell))

@@ -229,3 +229,12 @@ def test_a_damaged_archive_is_refused(tmp_path):
         archive.writestr("X.npy", raw[:40])
     with pytest.raises(FileFormatError):
         packed(source, tmp_path / "out")
+
+
+def test_the_set_may_lie_in_the_folder_of_its_source(tmp_path, small_groups):
+    source = write_source("folder", tmp_path, make_sequences(9, time=20, channels=3))
+    out = source / "packed"
+    before = identity_of(str(source), {}, out)
+    (part,) = open_source(str(source), {}).values()
+    assert pack(part, out, before) == 9
+    assert identity_of(str(source), {}, out) == before

@@ -120,3 +120,15 @@ def test_a_folder_that_cannot_be_written_to_is_still_read(made, monkeypatch):
     )
     assert len(statistics_of(ParquetSet.open(folder)).cases) == 8
     assert not (folder / "statistics.json").exists()
+
+
+def test_a_row_group_whose_cases_are_all_left_out(tmp_path):
+    (tmp_path / "set").mkdir()
+    for file, cases in (("a", ["x", "x", "y"]), ("b", ["x", "x"]), ("c", ["z"])):
+        values = np.arange(len(cases), dtype=np.float32)
+        pq.write_table(pa.table({"case": cases, "v": values}), tmp_path / "set" / f"{file}.parquet")
+    data = ParquetSet.open(tmp_path / "set", skip_damaged=True)
+    found = statistics_of(data)
+    assert np.sum(found.cases, axis=1).tolist() == [1, 0, 1]
+    assert (found.shortest, found.longest) == (1, 1)
+    assert len(Part.whole(data, found).sample(9)[0]) == 2

@@ -76,11 +76,18 @@ def pack(
     return journal.cases
 
 
-def identity_of(source: str, given: dict[str, Any]) -> str:
-    """Return a hash of a source: its name, the arguments it is read with, and its files with their sizes and times."""
+def identity_of(source: str, given: dict[str, Any], out: Path | None = None) -> str:
+    """Return a hash of a source: its name, the arguments it is read with, and its files with their sizes and times.
+
+    What is in `out`, which may lie in the source's own folder, is no part of it.
+    """
     path = Path(source)
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
-    found = [(file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    found = [
+        (file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file.is_file() and (out is None or out not in file.parents)
+    ]
     given = {name: value for name, value in given.items() if value is not None}
     return hashlib.sha256(repr((source, sorted(given.items()), found)).encode()).hexdigest()
 

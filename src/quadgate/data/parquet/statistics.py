@@ -74,7 +74,7 @@ class Statistics:
         self.mean += between * weight
         self.steps += other.steps
         self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        self.shortest = min(self.shortest or other.shortest, other.shortest)
+        self.shortest = min(filter(None, (self.shortest, other.shortest)), default=0)
         self.longest = max(self.longest, other.longest)
         for name, found in other.classes.items():
             self.classes[name] = np.add(self.classes.get(name, [0] * BUCKETS), found).tolist()
@@ -146,9 +146,11 @@ def statistics_of(data: ParquetSet, tell: Callable[[int, int], None] = lambda _,
 
 def _measure(data: ParquetSet, number: int) -> Statistics:
     """Measure one row group."""
+    found = Statistics.empty(len(data.channels))
+    if data.excluded and not data.cases_of(data.groups[number]):
+        found.cases = [[0] * BUCKETS]
+        return found
     sequences = data.read(number)
-    C = len(data.channels)
-    found = Statistics.empty(C)
     buckets = buckets_of(sequences)
     found.cases = [np.bincount(buckets, minlength=BUCKETS).tolist()]
     found.shortest, found.longest = int(sequences.lengths.min()), int(sequences.lengths.max())
