@@ -52,7 +52,8 @@ def test_a_terminal_gets_a_bar(clock, capsys, monkeypatch):
 def test_a_short_reach_is_warned_of(capsys):
     progress = ShowProgress()
     for shares, warned in ((np.ones(9), False), (np.array([0.0] * 8 + [1.0]), True)):
-        progress.on_preview(Preview(306, 130.0, True, Patches(), Reach(shares), Settings(frames=0)))
+        progress.on_preview(Preview(306, 130.0, True, Patches(), 2_345_000_000, Reach(shares), Settings(frames=0)))
         told = capsys.readouterr().err
         assert "306 numbers, at most about 2 min\nthe result can stream" in told
+        assert "it takes about 2.3 GB beside the data: batches of 32 cases of up to 9 steps\n" in told
         assert ("--pool mean" in told) == warned

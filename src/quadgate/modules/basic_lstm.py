@@ -93,6 +93,8 @@ class BasicLSTM(nn.Module):
         initializer: `"glorot"` or `"chrono"`.
         longest: the number of steps that `"chrono"` needs.
         reverse: whether each case is read from its own last step to its first; outputs stay at their inputs' places.
+        recompute_every: for the way back, keep the state at each so many steps only and compute the rest again: the
+            same bits for less memory and more time; 0 to keep everything.
 
     Raises:
         InputError: a size below 1, or a name that is not known.
@@ -112,11 +114,12 @@ class BasicLSTM(nn.Module):
         initializer: str = "glorot",
         longest: int | None = None,
         reverse: bool = False,
+        recompute_every: int = 0,
     ) -> None:
         super().__init__()
         self.inputs, self.units = inputs, units
         self.forget_bias, self.activation = forget_bias, activation
-        self.reverse = reverse
+        self.reverse, self.recompute_every = reverse, recompute_every
         self.kernel, self.bias = _parameters(inputs, units, forget_bias, activation, initializer, longest)
 
     def forward(self, x: Tensor, lengths: Lengths | None = None, state: State | None = None) -> tuple[Tensor, State]:
@@ -143,6 +146,7 @@ class BasicLSTM(nn.Module):
             forget_bias=self.forget_bias,
             activations=Activations(cell=self.activation, output=self.activation),
             reverse=self.reverse,
+            recompute_every=self.recompute_every,
         )
 
     def extra_repr(self) -> str:

@@ -16,9 +16,10 @@ from quadgate.data import Sequences, fit_scaling
 from quadgate.data.parquet import Part
 from quadgate.errors import InputError
 from quadgate.model import Ensemble, Member, Model, Patches, Scaling
-from quadgate.modules import LSTMFCN, SequenceClassifier
+from quadgate.modules import LSTMFCN, BasicLSTM, SequenceClassifier
 from quadgate.modules.exchange import from_member, to_member, to_model
 from quadgate.training.examples import Examples, placed
+from quadgate.training.memory import recompute_every
 from quadgate.training.settings import Settings
 from quadgate.training.streamed import Streamed
 
@@ -130,6 +131,9 @@ class Blueprint:
             raise InputError(f"device: found {settings.device!r}, but no GPU is usable here; quadgate doctor says why")
         module = self._drawn(settings) if self.start is None else self._started(self.start, settings, number)
         module = module.to(settings.device, torch.float64 if settings.precision == "float64" else torch.float32)
+        for layer in module.modules():
+            if isinstance(layer, BasicLSTM):
+                layer.recompute_every = recompute_every(settings, self.longest)
         if self.start is not None and isinstance(module, LSTMFCN):
             module.convolutions.settle(_in_batches(every, settings.batch_size, module))
         return module

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from quadgate.model import Patches
-from quadgate.training.reach import CASES, Reach
+from quadgate.modules import LSTMFCN, SequenceClassifier
+from quadgate.training.memory import recompute_every, step_memory
+from quadgate.training.reach import Reach
 from quadgate.training.settings import Settings
+
+WORTH_A_LINE = 500_000_000  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +22,7 @@ class Preview:
         seconds: about how long training takes at most, by the time that one pass over a few cases took.
         streams: whether the result can answer after every sample.
         patches: how series are cut.
+        memory: about how many bytes training takes beside the data.
         reach: how far back the gradient reaches in the untrained network, in patches.
         settings: how it is trained.
     """
@@ -28,21 +31,25 @@ class Preview:
     seconds: float
     streams: bool
     patches: Patches
+    memory: int
     reach: Reach
     settings: Settings
 
     @classmethod
     def of(
-        cls, module: nn.Module, settings: Settings, patches: Patches, reach: Reach, seconds: float, cases: int
-    ) -> Preview:
-        """Work the numbers out; `seconds` is what a pass forward and back over up to 16 cases took."""
+        cls, module: SequenceClassifier | LSTMFCN, settings: Settings, patches: Patches, reach: Reach, seconds: float,
+        cases: int,
+    ) -> Preview:  # fmt: skip
+        """Work the numbers out; `seconds` is what a pass forward and back took for each case."""
+        inputs = module.lstm.inputs if isinstance(module, LSTMFCN) else module.inputs
         held_out = bool(settings.valid_fraction)
         passes = settings.epochs * cases * (held_out * settings.searches + (settings.refit or not held_out))
         return cls(
             parameters=settings.members * sum(one.numel() for one in module.parameters()),
-            seconds=settings.members * passes * seconds / min(cases, CASES),
+            seconds=settings.members * passes * seconds,
             streams=settings.streams and patches.length == 1,
             patches=patches,
+            memory=step_memory(settings, reach.steps, inputs),
             reach=reach,
             settings=settings,
         )
@@ -59,10 +66,15 @@ class Preview:
             else ""
         )
         can = "can stream: it answers after every sample" if self.streams else "cannot stream: it answers at the end"
+        steps = "patches" if self.patches.length > 1 else "steps"
+        batch = f"{own.batch_size} cases of up to {self.reach.steps:,} {steps}"
+        again = ", computing again on the way back" if recompute_every(own, self.reach.steps) else ""
+        memory = [f"it takes about {self.memory / 1e9:.1f} GB beside the data: batches of {batch}{again}"]
         return [
             f"training {what}: {own.layers} x {own.units} units reading {where}{cut}, pool {own.pool}{branch}; "
             f"{self.parameters:,} numbers, at most about {_duration(self.seconds)}",
             f"the result {can}",
+            *(memory if self.memory >= WORTH_A_LINE else []),
         ]
 
 

@@ -21,6 +21,7 @@ from quadgate.training.losses import losses
 THRESHOLD = 1e-3  # of the greatest share; a step below it is drowned by the others in every weight's gradient
 FAR_SHORTER = 0.5  # of the longest series: below this the warning is given
 CASES = 16  # that are measured: the shares of different cases are much alike
+STEPS = 1 << 20  # of them all: long series are measured on fewer cases
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +87,21 @@ class Reach:
         return ", ".join(shown) if len(shown) < 4 else f"{shown[0]}, ..., {shown[-1]}"
 
 
+def measured(examples: Examples) -> NDArray[np.int64]:
+    """Return the cases that are measured: the 16 longest, or as many as make a million steps."""
+    lengths = examples.lengths
+    return np.argsort(-lengths, kind="stable")[: max(1, min(CASES, STEPS // int(lengths.max())))]
+
+
 def measure_reach(module: nn.Module, examples: Examples, threshold: float = THRESHOLD) -> Reach:
     """Measure the reach in the module as it is, without dropout, over the longest examples.
 
     Args:
         module: called as `module(x [N, T, C], lengths [N]) -> logits [N, K]`; its own gradients are not touched.
-        examples: of which the 16 longest are taken.
+        examples: of which the longest are taken, see `measured`.
         threshold: see `Reach`.
     """
-    longest = np.argsort(-examples.lengths, kind="stable")[:CASES]
-    x, lengths, targets = (placed(one, module) for one in examples.batch(longest))
+    x, lengths, targets = (placed(one, module) for one in examples.batch(measured(examples)))
     x.requires_grad_()
     was_training = module.training
     module.eval()

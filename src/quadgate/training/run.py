@@ -29,8 +29,9 @@ from quadgate.training.disk import shown
 from quadgate.training.examples import Examples
 from quadgate.training.history import History
 from quadgate.training.loop import Callback, Plan, fit
+from quadgate.training.memory import check_memory
 from quadgate.training.preview import Preview
-from quadgate.training.reach import Reach, measure_reach
+from quadgate.training.reach import Reach, measure_reach, measured
 from quadgate.training.settings import Settings
 from quadgate.training.streamed import Streamed
 from quadgate.training.threads import recorded_threads
@@ -145,10 +146,11 @@ def train(
     plan = Blueprint.of(sequences, settings, classes, start)
     every, some = plan.data(sequences), shown(sequences)
     few = every if isinstance(every, Examples) else plan.examples(some)
+    check_memory(settings, plan.longest, few.series[0].shape[1])
     untrained = plan.build(settings, few)
     begin = perf_counter()
     reach_before = measure_reach(untrained, few)
-    seconds = (perf_counter() - begin) / workers.size
+    seconds = (perf_counter() - begin) / len(measured(few)) / workers.size
     preview = Preview.of(untrained, settings, plan.patches, reach_before, seconds, len(every))
     announce(preview)
     log = None if folder is None or workers.size == 1 else WorkerLog(folder, workers)
