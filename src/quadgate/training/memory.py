@@ -62,8 +62,8 @@ def check_memory(settings: Settings, steps: int, inputs: int) -> None:
     if takes > SURELY * free:
         smaller = max(1, int(settings.batch_size * free / takes))
         raise InputError(
-            f"batch_size: {settings.batch_size} cases of up to {steps:,} steps take about {takes / 1e9:.1f} GB to train "
-            f"and {free / 1e9:.1f} GB are free; try --batch-size {smaller}, fewer --units, or patches (frames)"
+            f"batch_size: {settings.batch_size} cases of up to {steps:,} steps take about {takes / 1e9:.1f} GB to train"
+            f" and {free / 1e9:.1f} GB are free; try --batch-size {smaller}, fewer --units, or patches (frames)"
         )
 
 
