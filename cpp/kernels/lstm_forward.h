@@ -36,6 +36,10 @@ struct ForwardTile : TileCases<Real> {
   // that it takes this many to keep the processor busy; and they are to stay in the nearest cache.
   static constexpr std::int64_t kLeastUnits = 8, kMostUnits = kMostCases;
 
+  // Steps of a lone case whose share of x is summed before the first of them: each weight of x is then loaded once for
+  // several steps, which are to one another what cases are otherwise.
+  static constexpr std::int64_t kAhead = 16;
+
   ForwardTile(const LstmCell& cell, const Real* packed, const LstmForward<Real>& call, Tile tile, Real* scratch)
       : TileCases<Real>(call, cell.reverse, tile), cell(cell), packed(packed), call(call), layout(cell), saved_layout(cell) {
     c = scratch;
@@ -43,12 +47,13 @@ struct ForwardTile : TileCases<Real> {
     h_next = h + tile.count * layout.width;
     shown = h_next + tile.count * layout.width;
     z = shown + (cell.projection ? tile.count * layout.units : 0);
+    ahead = z + kMostUnits * layout.kWide;
   }
 
   static std::size_t scratch_size(const LstmCell& cell, std::int64_t cases) {
     const Layout<Real> layout(cell);
     return static_cast<std::size_t>(cases * (layout.units + 2 * layout.width + (cell.projection ? layout.units : 0)) +
-                                    kMostUnits * layout.kWide);
+                                    (kMostUnits + kAhead * layout.blocks) * layout.kWide);
   }
 
   Real* c_of(std::int64_t s, std::int64_t block) const { return c + (block * this->tile.count + s) * L; }
@@ -66,6 +71,7 @@ struct ForwardTile : TileCases<Real> {
   Real* h_next;  // [cases][width]
   Real* shown;   // [cases][units], where there is a projection
   Real* z;       // [blocks at a time][cases][gates][lanes]
+  Real* ahead;   // [steps][blocks][gates][lanes], of a lone case
 };
 
 // [cases][size] dense, or null, into the tile's own order, filled up with zeros; and back.
@@ -173,6 +179,45 @@ QUADGATE_INLINE void sum_units(const ForwardTile<Real>& t, std::int64_t count, s
   }
 }
 
+// The share of x, and the bias, of `steps` steps of a lone case from the r-th on.
+template <class Real>
+void sum_ahead(const ForwardTile<Real>& t, std::int64_t r, std::int64_t steps) {
+  constexpr int L = kLanes<Real>;
+  const std::int64_t block_size = t.layout.rows * t.layout.kWide;
+  for (std::int64_t block = 0; block < t.layout.blocks; ++block) {
+    const Real* const weights = t.packed + block * block_size;
+    for_groups(steps, [&]<int S>(std::int64_t first) {
+      Vector<Real> sums[kGates][S];
+      const Real* rows[S];
+      for (int s = 0; s < S; ++s) rows[s] = t.x_row(0, r + first + s);
+      for (int v = 0; v < kGates; ++v) {
+        for (int s = 0; s < S; ++s) sums[v][s] = load(weights + v * L);
+      }
+      accumulate<kGates, S>(sums, weights + t.layout.kWide, block_size, rows, t.cell.inputs);
+      for (int v = 0; v < kGates; ++v) {
+        for (int s = 0; s < S; ++s) {
+          store(t.ahead + ((first + s) * t.layout.blocks + block) * t.layout.kWide + v * L, sums[v][s]);
+        }
+      }
+    });
+  }
+}
+
+// The sums of B blocks of units of a lone case, whose share of x is in `ahead`.
+template <int B, class Real>
+QUADGATE_INLINE void sum_rest(const ForwardTile<Real>& t, const Real* ahead, std::int64_t block, Real* z) {
+  constexpr int L = kLanes<Real>;
+  const std::int64_t block_size = t.layout.rows * t.layout.kWide;
+  Vector<Real> sums[B * kGates][1];
+#pragma GCC unroll 8
+  for (int v = 0; v < B * kGates; ++v) sums[v][0] = load(ahead + block * t.layout.kWide + v * L);
+  const Real* const rows[1] = {t.h};
+  accumulate<B * kGates, 1>(sums, t.packed + block * block_size + (1 + t.cell.inputs) * t.layout.kWide, block_size, rows,
+                            t.cell.width);
+#pragma GCC unroll 8
+  for (int v = 0; v < B * kGates; ++v) store(z + v * L, sums[v][0]);
+}
+
 template <class Real>
 void project(const ForwardTile<Real>& t, std::int64_t count) {
   constexpr int L = kLanes<Real>;
@@ -197,10 +242,16 @@ void project(const ForwardTile<Real>& t, std::int64_t count) {
   });
 }
 
-// The sums of blocks [block, last) of the first `count` cases, into t.z.
+// The sums of blocks [block, last) of the first `count` cases, into t.z; `ahead` is the share of x where it is there.
 template <class Real>
-void sum_blocks(const ForwardTile<Real>& t, std::int64_t count, std::int64_t block, std::int64_t last) {
+void sum_blocks(const ForwardTile<Real>& t, std::int64_t count, std::int64_t block, std::int64_t last,
+                const Real* ahead) {
   Real* z = t.z;
+  if (ahead) {
+    for (; block + 2 <= last; block += 2, z += 2 * t.layout.kWide) sum_rest<2>(t, ahead, block, z);
+    if (block < last) sum_rest<1>(t, ahead, block, z);
+    return;
+  }
   if (count == 1) {
     // A lone case makes up for the missing others with a second block of units: too few sums wait for each other.
     for (; block + 2 <= last; block += 2, z += 2 * t.layout.kWide) sum_units<2, 1>(t, 1, 0, block, z);
@@ -215,8 +266,14 @@ template <bool kSave, class Real, class Gates>
 void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std::int64_t end, bool write_outputs,
                Real* saved) {
   const std::int64_t saved_step = t.tile.count * t.layout.units * t.saved_layout.planes;
-  std::int64_t read = t.tile.count;
+  std::int64_t read = t.tile.count, first_ahead = begin, end_ahead = begin;
   for (std::int64_t r = begin; r < end; ++r) {
+    if (t.tile.count == 1 && r == end_ahead && end - r > 1) {
+      first_ahead = r;
+      end_ahead = end - r < t.kAhead ? end : r + t.kAhead;
+      sum_ahead(t, r, end_ahead - r);
+    }
+    const Real* const ahead = r < end_ahead ? t.ahead + (r - first_ahead) * t.layout.blocks * t.layout.kWide : nullptr;
     const std::int64_t count = t.reading(r), at_a_time = divided_up(ForwardTile<Real>::kLeastUnits, count);
     t.find_rows(r, write_outputs);
     // A case that has ended keeps its state, in both places from now on.
@@ -224,7 +281,7 @@ void run_steps(ForwardTile<Real>& t, const Gates& gates, std::int64_t begin, std
     read = count;
     for (std::int64_t block = 0; block < t.layout.blocks; block += at_a_time) {
       const std::int64_t last = block + at_a_time < t.layout.blocks ? block + at_a_time : t.layout.blocks;
-      sum_blocks(t, count, block, last);
+      sum_blocks(t, count, block, last, ahead);
       const auto for_units = [&](const auto& function) {
         const Real* z = t.z;
         for (std::int64_t b = block; b < last; ++b) {
