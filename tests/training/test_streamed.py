@@ -1,6 +1,8 @@
 """Training on a set of Parquet files: the same loop as in memory, exact within an epoch, and nothing left out."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -183,3 +185,35 @@ def test_a_test_part_of_other_channels_is_refused(folder, tmp_path):
     pack(Held(make_sequences(8, time=20, channels=2)), tmp_path / "other", "x")
     with pytest.raises(InputError, match="other: found 2 channels in the test part, expected 3"):
         parts_on_disk(str(folder), SETTINGS, test=tmp_path / "other")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from quadgate.data.parquet import ParquetSet, Part, part, statistics_of
+from quadgate.training import Settings, loop, train
+part.WINDOW, loop.KEPT_EVERY = 5000, 0.0
+data = ParquetSet.open(sys.argv[1])
+settings = Settings(units=4, epochs=2, batch_size=4, batches=1, steps=0, frames=0, noise=0.05)
+whole = Part.whole(data, statistics_of(data))
+train(whole, settings.changed(valid_fraction=0.2), Path(sys.argv[2]), resume=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_within_an_epoch_ends_with_the_same_bits(whole, tmp_path):
+    command = [sys.executable, "-c", KILLED, whole.data.place.url, str(tmp_path / "cut")]
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        before = set()
+        with subprocess.Popen(command) as process:
+            wanted = int(rng.integers(2, 12))
+            while process.poll() is None and len(before) < wanted:  # so many checkpoints were written
+                before |= {path.stat().st_mtime_ns for path in (tmp_path / "cut").glob("checkpoints/*.safetensors")}
+            assert process.poll() is None, "the run was over before it was killed"
+            process.kill()
+    expected = trained(whole, tmp_path / "whole")
+    found = trained(whole, tmp_path / "cut", resume=True)
+    for name, array in expected.model.variables.items():
+        np.testing.assert_array_equal(found.model.variables[name], array)
+    assert [one.train_loss for one in expected.history.epochs] == [one.train_loss for one in found.history.epochs]
