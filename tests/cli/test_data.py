@@ -43,3 +43,13 @@ def test_what_cannot_be_packed_gets_one_line_and_leaves_nothing(command, folder,
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert not (folder / "packed").exists()
+
+
+def test_a_set_with_a_test_part_of_its_own_is_found_as_one(command, folder):
+    data = np.load("data.npz")
+    for part, chosen in (("train", slice(0, 20)), ("test", slice(20, 30))):
+        np.savez(f"{part}.npz", X=data["X"][chosen], y=data["y"][chosen])
+        assert command("data", "pack", f"{part}.npz", f"both/{part}")[0] == 0
+    code, out, err = command("train", "both", "--epochs", "1", "--units", "2", "--out", "run")
+    assert code == 0, err
+    assert "training part: 20 cases x 25 steps x 4 channels, 2 classes\ntest part: 10 cases" in out

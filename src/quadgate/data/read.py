@@ -145,7 +145,7 @@ def _read_directory(folder: Path, given: dict[str, Any]) -> Dataset:
             f"{folder}: found {len(pairs)} training parts ({pairs[0].name}, ...), expected one; name the file"
         )
     if {"train", "test"} <= entries.keys() and entries["train"].is_dir() and entries["test"].is_dir():
-        train, test = (_read_directory(entries[part], given) for part in ("train", "test"))
+        train, test = (_read_source(str(entries[part]), given) for part in ("train", "test"))
         return _with_test(train, test.train)
     refuse_arguments(given, f"{folder}, a folder", "case", "time", "label", "group")
     return read_folder(folder, Columns(given["case"], given["time"], given["label"], given["group"]))
