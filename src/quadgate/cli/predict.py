@@ -55,11 +55,22 @@ def predict(
     from quadgate.explain import TrainingCases
     from quadgate.formats import load
 
-    if workers is not None or parquet.is_parquet_set(data or ""):
+    on_disk = data is not None and parquet.is_parquet_set(data)
+    if workers is not None or on_disk:
+        for name, value in (("x", x), ("y", y), ("axes", axes), ("channels", channels)):
+            if value is not None:
+                raise InputError(
+                    f"--{name}: found {str(value)!r} for cases that are predicted piece by piece, expected none"
+                )
         columns = Columns(case, time, label, group)
         if steps or neighbors:
             raise InputError(
                 "--steps, --neighbors: found for cases that are predicted piece by piece, expected neither"
+            )
+        if steps is None and report.learned_steps(run):
+            raise InputError(
+                f"{run}: found a run that learned a class at each step, expected --no-steps where cases are predicted "
+                "piece by piece, which writes that of the last step"
             )
         _piece_by_piece(run, data, columns, output, 1 if workers is None else workers, skip_damaged, as_json)
         return
@@ -103,9 +114,9 @@ def _piece_by_piece(
         raise InputError(
             f"predict: found {found}, expected --output FOLDER alone where cases are predicted piece by piece"
         )
-    if is_parquet_set(data or ""):
+    if data is not None and is_parquet_set(data):
         with bar("looking for cases that are cut in two") as tell:
-            cases: ParquetSet | FolderOfFiles = ParquetSet.open(str(data), columns, skip_damaged, tell)
+            cases: ParquetSet | FolderOfFiles = ParquetSet.open(data, columns, skip_damaged, tell)
         typer.echo("\n".join(getattr(cases, "how", ())), err=True)
     elif data is not None and Path(data).is_dir():
         cases = FolderOfFiles.open(Path(data), columns)

@@ -89,17 +89,24 @@ def train(
         "seed": seed,
     }
     settings = training.preset(preset).changed(**{name: value for name, value in given.items() if value is not None})
+    name = Path(data or str(x)).stem
+    if data is not None and test is None and (pair := parquet.parts_of_sets(data)) is not None:
+        data, test = pair[0], Path(pair[1])
     source: dict[str, Any] = {
         "source": data, "x": x, "y": y, "test": test, "axes": axes, "channels": channels, "case": case, "time": time,
         "label": label, "group": group,
     }  # fmt: skip
     learn: Sequences | parquet.Part
-    on_disk = parquet.is_parquet_set(data or "")
+    on_disk = data is not None and parquet.is_parquet_set(data)
     with training.of_torchrun(settings.device) as workers, training.watched(workers):
         if on_disk:
-            for name, value in (("axes", axes), ("channels", channels), ("class-weight", class_weight)):
+            for option, value in (
+                ("x", x), ("y", y), ("axes", axes), ("channels", channels), ("class-weight", class_weight)
+            ):  # fmt: skip
                 if value is not None:
-                    raise InputError(f"--{name}: found {value!r} for Parquet files that are streamed, expected none")
+                    raise InputError(
+                        f"--{option}: found {str(value)!r} for Parquet files that are streamed, expected none"
+                    )
             with bar("measuring the set") as tell:
                 columns = Columns(case, time, label, group)
                 learn, judge, how = training.parts_on_disk(str(data), settings, columns, test, skip_damaged, tell)
@@ -115,7 +122,7 @@ def train(
         if workers.first:
             typer.echo("\n".join(how), err=as_json)
         report.check_labels(judge, learn.classes)
-        folder, resume = _folder(workers, out, Path(data or str(x)).stem, resume)
+        folder, resume = _folder(workers, out, name, resume)
         try:
             with ShowProgress() if workers.first else nullcontext() as progress:
                 watching: list[training.Callback] = [] if progress is None else [progress]
@@ -130,7 +137,7 @@ def train(
     if not workers.first:
         return
     scores = report.evaluate(run.model, judge)
-    document = report.write_report(run, how, judge, scores, source)
+    document = report.write_report(run, how, judge, scores, source, streamed=on_disk)
     if as_json:
         typer.echo(json.dumps({"run": str(folder)} | document))
         return

@@ -83,7 +83,8 @@ def read(
     if test is not None:
         if data.test is not None:
             raise InputError(f"{source}: found a test part of its own, expected none where test is given")
-        data = _with_test(data, _read_source(str(test), given).train)
+        beside = _read_source(str(test), given)
+        data = _with_test(data, beside.train, beside.how)
     if data.test is None:
         sizes: tuple[str, ...] = (data.train.describe(),)
     else:
@@ -146,7 +147,7 @@ def _read_directory(folder: Path, given: dict[str, Any]) -> Dataset:
         )
     if {"train", "test"} <= entries.keys() and entries["train"].is_dir() and entries["test"].is_dir():
         train, test = (_read_source(str(entries[part]), given) for part in ("train", "test"))
-        return _with_test(train, test.train)
+        return _with_test(train, test.train, test.how)
     refuse_arguments(given, f"{folder}, a folder", "case", "time", "label", "group")
     return read_folder(folder, Columns(given["case"], given["time"], given["label"], given["group"]))
 
@@ -164,8 +165,9 @@ def _read_ts_pair(path: Path) -> Dataset:
     return Dataset(train, read_ts(beside), (f"{path.name} and {beside.name}: a pair of .ts files, through aeon",))
 
 
-def _with_test(train: Dataset, test: Sequences) -> Dataset:
-    return Dataset(train.train, test, (*train.how, f"test part from {test.source}"))
+def _with_test(train: Dataset, test: Sequences, how: tuple[str, ...] = ()) -> Dataset:
+    told = (line for line in how if line not in train.how)
+    return Dataset(train.train, test, (*train.how, f"test part from {test.source}", *told))
 
 
 def _alike(train: Sequences, test: Sequences) -> tuple[Sequences, Sequences]:

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 
 from quadgate.data import Dataset, Sequences, read, split
+from quadgate.data.columns import Columns
+from quadgate.data.parquet import ParquetSet, Part, is_parquet_set, statistics_of
+from quadgate.data.parquet.part import JUDGED, SHOWN
+from quadgate.data.read import SAMPLE
 from quadgate.errors import FileFormatError, InputError, QuadgateError
 from quadgate.explain import TrainingCases
 from quadgate.explain.neighbors import STATES
@@ -92,6 +96,12 @@ def _parts(run: Path, data: Dataset) -> tuple[Sequences | None, Sequences, str]:
             judged,
             (which if data.test is not None else f"{which}; which of them it learned from is not known"),
         )
+    if kept.streamed:
+        of_set = kept.find_in_set(data)
+        if of_set is None:
+            return None, judged, f"{which}; which of them it learned from is not known"
+        learned, held = of_set
+        return learned.sample(SHOWN)[0], *((judged, which) if held is None else _held_out(held))
     found = kept.find(data)
     if found is None:
         return None, judged, f"{which}; the run learned from other data, which are not among these"
@@ -114,7 +124,14 @@ def part_to_judge(
     """
     judged, which = _whole(data)
     kept = None if run is None else _kept(run)
-    if kept is not None:
+    if kept is not None and kept.streamed:
+        if data.test is None and (of_set := kept.find_in_set(data)) is not None:
+            if of_set[1] is not None:
+                return _held_out(of_set[1])
+            which += "\nnote: it learned from these very cases; on them it looks better than it is"
+        elif data.test is None:
+            which += "\nnote: whether it learned from some of these is not known; on them it looks better than it is"
+    elif kept is not None:
         if judged.fingerprint() == kept.training:
             which += "\nnote: it learned from these very cases; on them it looks better than it is"
         elif data.test is None and (found := kept.find(data)) is not None:
@@ -149,6 +166,8 @@ class _Kept:
     test_fraction: float
     seed: int
     at_steps: bool
+    streamed: bool
+    read: dict[str, Any]
 
     def find(self, data: Dataset) -> tuple[Sequences, Sequences] | None:
         """Return the training part and the part that was not learned from, or None where these are other data."""
@@ -160,6 +179,31 @@ class _Kept:
                 return None
         train, test = parts
         return (train, test) if test is not None and train.fingerprint() == self.training else None
+
+    def find_in_set(self, data: Dataset) -> tuple[Part, Part | None] | None:
+        """Return the part of a set that was streamed, and what was held out of it, None where a test part was given.
+
+        None where the set is no longer what it was, or `data` are not of it.
+        """
+        source = self.read["source"]
+        columns = Columns(*(self.read.get(name) for name in ("case", "time", "label", "group")))
+        try:
+            if not isinstance(source, str) or not is_parquet_set(source):
+                return None
+            opened = ParquetSet.open(source, columns, skip_damaged=True)
+            whole = Part.whole(opened, statistics_of(opened))
+            given = self.read.get("test") is not None
+            learned, held = (whole, None) if given else whole.split(self.test_fraction, self.seed)
+            same = learned.fingerprint() == self.training
+            same = same and whole.sample(SAMPLE)[0].fingerprint() == data.train.fingerprint()
+        except QuadgateError:
+            return None
+        return (learned, held) if same else None
+
+
+def _held_out(part: Part) -> tuple[Sequences, str]:
+    test, told = part.sample(JUDGED)
+    return test, f"the part that training held out: {test.describe()}{'' if told is None else f', {told}'}"
 
 
 def _kept(run: Path) -> _Kept | None:
@@ -175,6 +219,8 @@ def _kept(run: Path) -> _Kept | None:
             test_fraction=float(settings["test_fraction"]),
             seed=int(settings["seed"]),
             at_steps=data["a_class_at"] == "each step",
+            streamed=bool(data.get("streamed", False)),
+            read=dict(data["read"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error

@@ -23,7 +23,7 @@ PACKAGES = ("quadgate", "torch", "numpy", "scikit-learn", "safetensors")
 
 
 def write_report(
-    run: Run, how: tuple[str, ...], test: Sequences, scores: Scores, given: dict[str, Any]
+    run: Run, how: tuple[str, ...], test: Sequences, scores: Scores, given: dict[str, Any], streamed: bool = False
 ) -> dict[str, Any]:
     """Write `report.json` into the run's folder, whole or not at all, and return what it holds.
 
@@ -33,6 +33,7 @@ def write_report(
         test: the part it was measured on.
         scores: of it.
         given: the arguments of `quadgate.data.read` that gave the data.
+        streamed: whether it learned from a set that stayed on the disk.
 
     Raises:
         InputError: the run was not trained into a folder.
@@ -44,6 +45,7 @@ def write_report(
         "data": {
             "source": test.source,
             "how": list(how),
+            "streamed": streamed,
             "read": {name: _kept(value) for name, value in given.items()},
             "a_class_at": "each case" if test.step_labels is None else "each step",
             "fingerprint": {"training": run.data, "test": test.fingerprint()},

@@ -8,11 +8,9 @@ from pathlib import Path
 from quadgate.data import Sequences, read
 from quadgate.data.columns import Columns
 from quadgate.data.parquet import ParquetSet, Part, is_parquet_set, statistics_of
+from quadgate.data.parquet.part import JUDGED, SHOWN
 from quadgate.errors import InputError
 from quadgate.training.settings import Settings
-
-JUDGED = 10_000  # cases of the test part, at most
-SHOWN = 1_000  # cases that stand for all where each is looked at: the reach, the neighbours
 
 
 def parts_on_disk(
@@ -53,7 +51,8 @@ def parts_on_disk(
         learn = whole
         judge, told = Part.whole(other, statistics_of(other, tell)).sample(JUDGED)
     else:
-        learn, judge, told = whole, read(test).train, None
+        found = read(test, **vars(columns or Columns()))
+        learn, judge, told = whole, found.train, None
     if len(judge.channels) != len(learn.channels):
         raise InputError(
             f"{judge.source}: found {len(judge.channels)} channels in the test part, expected {len(learn.channels)} as "

@@ -214,6 +214,7 @@ def train_epoch(
     chance = np.random.SeedSequence((settings.seed, drawn))
     passing = train.epoch(settings.batch_size, settings.seed, drawn, position.batch, position.where)
     state.module.train()
+    N = len(train)
     rate, kept = 0.0, monotonic()
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
@@ -226,7 +227,7 @@ def train_epoch(
             x, lengths, targets = (placed(one, state.module) for one in (x, lengths, targets))
             weights = None if weights is None else placed(weights, state.module)
             batch_loss, batch_norm = train_step(state, x, lengths, targets, rate, settings, weights)
-            position.loss += batch_loss * cases / len(train)
+            position.loss += batch_loss * cases / N
             position.norm += batch_norm / steps
             position.batch = number + 1
             for callback in callbacks:

@@ -238,3 +238,11 @@ def test_texts_are_one_type_however_they_are_stored(made):
     data = ParquetSet.open(folder)
     assert isinstance(data.read(0), Sequences)
     assert data.read(0).names[:2] == ("case 00", "case 01")
+
+
+def test_unsigned_times_are_put_in_order(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    table = pa.table({"case": ["a"] * 3, "time": pa.array([2, 0, 1], pa.uint32()), "x": [2.0, 0.0, 1.0]})
+    pq.write_table(table, folder / "a.parquet")
+    assert ParquetSet.open(folder).read(0).series[0][:, 0].tolist() == [0, 1, 2]

@@ -1,7 +1,7 @@
 """Sets of series in Parquet that are larger than memory: packing, opening, statistics, parts, the order of training."""
 
 from quadgate.data.parquet.packing import identity_of, pack
-from quadgate.data.parquet.parquet_set import ParquetSet, is_parquet_set
+from quadgate.data.parquet.parquet_set import ParquetSet, is_parquet_set, parts_of_sets
 from quadgate.data.parquet.part import Part, Window, joined, windows
 from quadgate.data.parquet.sources import open_source
 from quadgate.data.parquet.statistics import Statistics, statistics_of
@@ -16,6 +16,7 @@ __all__ = [
     "joined",
     "open_source",
     "pack",
+    "parts_of_sets",
     "statistics_of",
     "windows",
 ]

@@ -29,6 +29,12 @@ def is_parquet_set(source: str) -> bool:
     return folder.is_dir() and any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
 
 
+def parts_of_sets(source: str) -> tuple[str, str] | None:
+    """Return `train` and `test` within a folder where both are sets of Parquet files, as packing leaves them."""
+    parts = (str(Path(source) / "train"), str(Path(source) / "test"))
+    return parts if "://" not in source and all(map(is_parquet_set, parts)) else None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ParquetSet:
     """Series in a folder of Parquet files, one row for each step, read by row groups.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from quadgate.model import Scaling
 
 WINDOW = 96 * 2**20  # bytes of float32 whose cases are shuffled together; twice that are held while the next is read
+JUDGED = 10_000  # cases of a held-out part that stand for all where a model is measured
+SHOWN = 1_000  # cases that stand for all where each is looked at: the reach, the neighbours
 DRAWS = 32  # of buckets for a held-out part; the one nearest to the share that has every class on both sides is taken
 Indices = NDArray[np.int64]
 
@@ -57,7 +60,7 @@ class Part:
     def __repr__(self) -> str:
         return f"<Part: {self.describe()}>"
 
-    @property
+    @cached_property
     def counts(self) -> Indices:
         """The cases of the part in each row group."""
         return np.asarray(np.array(self.statistics.cases, np.int64)[:, self.buckets].sum(axis=1))
@@ -155,7 +158,7 @@ class Part:
 
     def counts_at(self, number: int) -> int:
         """Return how many cases of the part are in one row group."""
-        return int(np.array(self.statistics.cases[number])[self.buckets].sum())
+        return int(self.counts[number])
 
     def sample(self, most: int, seed: int = 0) -> tuple[Sequences, str | None]:
         """Return up to `most` cases, of row groups drawn at random, and a line where these are not all.

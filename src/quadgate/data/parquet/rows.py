@@ -122,12 +122,11 @@ def _order(
     if (np.isnat(times) if times.dtype.kind == "M" else np.isnan(times)).any():
         raise InputError(f"{source}: found a row without a time, expected one for each; --time none keeps the order")
     times = times if order is None else times[order]
-    rise = np.diff(times)
-    rise = np.delete(rise, bounds - 1)
-    if not (rise > np.zeros((), rise.dtype)).all():
+    rises = np.delete(times[1:] > times[:-1], bounds - 1)  # compared: a difference of unsigned times wraps around
+    if not rises.all():
         by_time = np.lexsort((times, codes))
         order = by_time if order is None else order[by_time]
-        same = (np.diff(times[by_time]) == np.zeros((), rise.dtype)) & (np.diff(codes) == 0)
+        same = (times[by_time][1:] == times[by_time][:-1]) & (np.diff(codes) == 0)
         if same.any():
             place = int(np.argmax(same))
             raise InputError(
