@@ -238,3 +238,14 @@ def test_the_set_may_lie_in_the_folder_of_its_source(tmp_path, small_groups):
     (part,) = open_source(str(source), {}).values()
     assert pack(part, out, before) == 9
     assert identity_of(str(source), {}, out) == before
+
+
+def test_a_case_that_returns_in_another_row_group_is_refused(tmp_path, small_groups):
+    (tmp_path / "set").mkdir()
+    table = pa.table({"case": list("aabbccaadd"), "x": np.arange(10.0)})
+    pq.write_table(table, tmp_path / "set" / "a.parquet", row_group_size=2)
+    with pytest.raises(InputError, match="found the rows of the case 'a' apart, expected the rows of a case one after"):
+        packed(tmp_path / "set", tmp_path / "out")
+    (source,) = open_source(str(tmp_path / "set"), {}).values()
+    with pytest.raises(InputError, match="the case 'a' apart"):
+        list(source.pieces([2, 0]))

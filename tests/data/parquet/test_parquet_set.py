@@ -8,7 +8,7 @@ import pytest
 
 from quadgate.data import Sequences, make_sequences
 from quadgate.data.columns import Columns
-from quadgate.data.parquet import ParquetSet, is_parquet_set
+from quadgate.data.parquet import ParquetSet, is_parquet_set, statistics_of
 from quadgate.errors import FileFormatError, InputError
 
 
@@ -246,3 +246,46 @@ def test_unsigned_times_are_put_in_order(tmp_path):
     table = pa.table({"case": ["a"] * 3, "time": pa.array([2, 0, 1], pa.uint32()), "x": [2.0, 0.0, 1.0]})
     pq.write_table(table, folder / "a.parquet")
     assert ParquetSet.open(folder).read(0).series[0][:, 0].tolist() == [0, 1, 2]
+
+
+def table_set(folder, **columns):
+    folder.mkdir()
+    pq.write_table(pa.table(columns), folder / "a.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"case": [1.0, float("nan")]}, "row 2: found nan in the column 'case', expected a value"),
+        (
+            {"case": ["a", "b"], "label": [1.0, float("nan")]},
+            "row 2: found nan in the column 'label', expected a value",
+        ),
+        ({"case": ["a", "b"], "label": [1.0, 0.5]}, "found the label 0.5, expected classes: whole numbers or text"),
+    ],
+)
+def test_what_is_no_name_becomes_none(tmp_path, columns, told):
+    with pytest.raises(InputError, match=told):
+        ParquetSet.open(table_set(tmp_path / "set", x=[1.0, 2.0], **columns)).read(0)
+
+
+def test_truths_and_bytes_are_spelled_as_in_a_single_file(tmp_path):
+    folder = table_set(tmp_path / "set", case=[b"a", b"\xc3\xa9"], label=[True, False], x=[1.0, 2.0])
+    found = ParquetSet.open(folder).read(0)
+    assert (found.names, found.labels.tolist()) == (("a", "é"), [1, 0])
+
+
+def test_cut_cases_are_named_by_two_passes_however_many_there_are(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    names = [f"{i:03}" for i in range(60)]
+    pq.write_table(pa.table({"case": names * 20, "x": np.arange(1200.0)}), folder / "a.parquet", row_group_size=60)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        whole = ParquetSet.cases_of
+        patch.setattr(ParquetSet, "cases_of", lambda self, group: seen.append(group) or whole(self, group))
+        found = ParquetSet.open(folder, skip_damaged=True)
+    assert (len(seen), sorted(found.excluded)) == (40, names)
+    with pytest.raises(InputError, match="found no case that is not left out"):
+        statistics_of(found)

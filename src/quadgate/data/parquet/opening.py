@@ -101,6 +101,12 @@ def table_of(place: Place, group: RowGroup, roles: Columns, channels: Sequence[s
         return file.read_row_group(group.number, [*wanted, *channels], use_threads=False)
 
 
+def cases_alone(place: Place, group: RowGroup, roles: Columns) -> Any:
+    """Return the column of cases of a row group as pyarrow reads it."""
+    with place.opened(group.file, str(group)) as file:
+        return file.read_row_group(group.number, [roles.case], use_threads=False)
+
+
 def spanning_cases(
     groups: Sequence[RowGroup],
     cases_of: Callable[[RowGroup], list[str]],
@@ -120,12 +126,16 @@ def spanning_cases(
         return {}
     owners = np.repeat(doubtful, [len(one) for one in hashes])
     together = np.concatenate(hashes)
-    order = np.argsort(together, kind="stable")
-    same = np.flatnonzero(together[order][1:] == together[order][:-1])
+    hashed, counts = np.unique(together, return_counts=True)
+    repeated = hashed[counts > 1]
+    first: dict[str, RowGroup] = {}
     found: dict[str, tuple[RowGroup, RowGroup]] = {}
-    for first, second in zip(owners[order[same]].tolist(), owners[order[same + 1]].tolist(), strict=True):
-        shared = set(cases_of(groups[first])) & set(cases_of(groups[second]))
-        found |= {name: (groups[first], groups[second]) for name in sorted(shared) if name not in found}
+    for index in np.unique(owners[np.isin(together, repeated)]).tolist():  # once more, for the names of those alone
+        names = cases_of(groups[index])
+        again = np.isin(np.array([hash_of(name) for name in names], np.uint64), repeated)
+        for name in (names[place] for place in np.flatnonzero(again)):
+            if first.setdefault(name, groups[index]) is not groups[index]:
+                found.setdefault(name, (first[name], groups[index]))
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quadgate.data.columns import Columns
-from quadgate.data.parquet.opening import RowGroup, open_files, spanning_cases, table_of
+from quadgate.data.parquet.opening import RowGroup, cases_alone, open_files, spanning_cases, table_of
 from quadgate.data.parquet.place import ENDINGS, Place
 from quadgate.data.parquet.rows import encoded, to_sequences
 from quadgate.data.sequences import Sequences
@@ -155,6 +155,5 @@ class ParquetSet:
 
     def cases_of(self, group: RowGroup) -> list[str]:
         """Return the names of the cases of a row group."""
-        with self.place.opened(group.file, str(group)) as file:
-            table = file.read_row_group(group.number, [self.roles.case], use_threads=False)
+        table = cases_alone(self.place, group, self.roles)
         return [name for name in encoded(table, str(self.roles.case), str(group))[1] if name not in self.excluded]

@@ -6,7 +6,6 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +131,8 @@ class Place:
             return hashlib.sha256(f"{name}\n{size}\n".encode() + stream.read(footer)).hexdigest()
 
 
-@lru_cache(maxsize=8)
 def _system(url: str) -> tuple[Any, str]:
+    # Not kept here: fsspec keeps its own for each process, since what talks to a network does not outlive a fork.
     core = require("fsspec.core", f"{url} cannot be read", "train,parquet")
     try:
         system, root = core.url_to_fs(url)

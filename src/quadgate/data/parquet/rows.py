@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadgate.data.columns import Columns
+from quadgate.data.labels import tidy_labels
 from quadgate.data.sequences import Sequences
 from quadgate.data.table import refuse_rounded
 from quadgate.errors import InputError
@@ -56,6 +57,7 @@ def to_sequences(
     series = tuple(np.split(values, bounds))
     labels, step_labels = None, None
     if roles.label is not None:
+        _refuse_fractions(table[roles.label], source)
         label_codes, label_names = encoded(table, roles.label, source)
         label_codes = label_codes if order is None else label_codes[order]
         labelled = np.split(label_codes, bounds)
@@ -95,15 +97,38 @@ def encoded(table: Any, column: str, source: str) -> tuple[NDArray[np.int64], li
     if not hasattr(found, "dictionary"):
         found = found.dictionary_encode()
     values = found.dictionary
-    if str(values.type) in ("double", "float"):
-        refuse_rounded(values.to_numpy(), source)
-    names = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one) for one in values.to_pylist()]
     codes = found.indices.to_numpy().astype(np.int64)
+    if str(values.type) in ("double", "float", "halffloat"):
+        numbers = values.to_numpy()
+        refuse_rounded(numbers, source)
+        missing = ~np.isfinite(numbers)[codes]
+        if missing.any():
+            row = int(np.argmax(missing))
+            raise InputError(
+                f"{source}, row {row + 1}: found {numbers[codes[row]]} in the column {column!r}, expected a value"
+            )
+    names = [_spelled(one) for one in values.to_pylist()]
     used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
     if len(used) < len(names):  # a dictionary of the file, not of these rows
         codes = np.searchsorted(used, codes)
         names = [names[code] for code in used]
     return codes, names
+
+
+def _spelled(value: Any) -> str:
+    """Return a value as text: a whole number without a point, a truth as 0 or 1, bytes as what they spell."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return (
+        str(int(value)) if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()) else str(value)
+    )
+
+
+def _refuse_fractions(labels: Any, source: str) -> None:
+    """Refuse labels that are a quantity, as those of a single file are."""
+    if str(labels.type) in ("double", "float", "halffloat"):
+        numbers = labels.drop_null().to_numpy()
+        tidy_labels(numbers[np.isfinite(numbers)], source)
 
 
 def _order(

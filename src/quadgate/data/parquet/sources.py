@@ -17,7 +17,7 @@ from quadgate.data.arrays import Axes, arrays_of, from_arrays
 from quadgate.data.columns import Columns
 from quadgate.data.folders import FolderOfFiles
 from quadgate.data.labels import as_labels, of_cases_or_steps, tidy_labels
-from quadgate.data.parquet.opening import RowGroup, open_files, table_of
+from quadgate.data.parquet.opening import RowGroup, cases_alone, hash_of, open_files, table_of
 from quadgate.data.parquet.parquet_set import is_parquet_set
 from quadgate.data.parquet.place import Place
 from quadgate.data.parquet.rows import encoded, to_sequences
@@ -193,6 +193,7 @@ class Tables:
 
         begin, row = (*position, 0)[:2]
         rest: Any = None  # rows of a case that may go on
+        seen = self._before(begin, row)
         for number in range(begin, self.size):
             group = self.groups[number]
             table = table_of(self.place, group, self.roles, self.channels)
@@ -203,16 +204,32 @@ class Tables:
             codes, names = encoded(table, str(self.roles.case), str(group))
             cut = int(np.argmax(codes == codes[-1]))
             if (codes[cut:] != codes[-1]).any():
-                raise InputError(
-                    f"{group}: found the rows of the case {names[codes[-1]]!r} apart, expected the rows of a case one "
-                    "after another; sort the table by its cases"
-                )
-            if number == self.size - 1:
-                yield to_sequences(table, self.roles, self.channels, str(group)), [self.size, 0]
-            elif cut:
-                done = to_sequences(table.slice(0, cut), self.roles, self.channels, str(group))
-                yield done, [number, cut - held + skipped]
+                raise _apart(group, names[codes[-1]])
+            last = number == self.size - 1
+            if last or cut:
+                done = to_sequences(table if last else table.slice(0, cut), self.roles, self.channels, str(group))
+                for name in done.names or ():
+                    if hash_of(name) in seen:
+                        raise _apart(group, name)
+                    seen.add(hash_of(name))
+                yield done, [self.size, 0] if last else [number, cut - held + skipped]
             rest = table.slice(cut)
+
+    def _before(self, begin: int, row: int) -> set[int]:
+        """Return the hashes of the cases before a position."""
+        seen: set[int] = set()
+        for number in range(begin + (row > 0)):
+            table = cases_alone(self.place, self.groups[number], self.roles)
+            table = table.slice(0, row) if number == begin else table
+            seen.update(map(hash_of, encoded(table, str(self.roles.case), str(self.groups[number]))[1]))
+        return seen
+
+
+def _apart(group: RowGroup, name: str) -> InputError:
+    return InputError(
+        f"{group}: found the rows of the case {name!r} apart, expected the rows of a case one after another; sort the "
+        "table by its cases"
+    )
 
 
 def drawn(size: int) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from quadgate.data.labels import tidy_labels
 from quadgate.data.parquet.opening import hash_of
 from quadgate.data.parquet.parquet_set import STATISTICS, ParquetSet
 from quadgate.data.sequences import Sequences
+from quadgate.errors import InputError
 
 if TYPE_CHECKING:
     from quadgate.model import Scaling
@@ -65,21 +66,28 @@ class Statistics:
         low, high = np.full(size, np.inf), np.full(size, -np.inf)
         return cls([], np.zeros(BUCKETS), np.zeros(size), np.zeros(size), low, high)
 
-    def add(self, other: Statistics) -> None:
-        """Add the row groups that come next (Chan, Golub and LeVeque 1983)."""
+    def add(self, other: Statistics) -> Statistics:
+        """Return these with the row groups that come next (Chan, Golub and LeVeque 1983).
+
+        Something new, so that an interrupt within leaves what was known as it was.
+        """
         total = np.maximum(self.steps + other.steps, 1)[:, None]
         between = other.mean - self.mean
         weight = other.steps[:, None] / total
-        self.squares += other.squares + np.square(between) * self.steps[:, None] * weight
-        self.mean += between * weight
-        self.steps += other.steps
-        self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        self.shortest = min(filter(None, (self.shortest, other.shortest)), default=0)
-        self.longest = max(self.longest, other.longest)
-        for name, found in other.classes.items():
-            self.classes[name] = np.add(self.classes.get(name, [0] * BUCKETS), found).tolist()
-        self.every_step |= other.every_step
-        self.cases += other.cases
+        none = [0] * BUCKETS
+        return Statistics(
+            cases=self.cases + other.cases,
+            steps=self.steps + other.steps,
+            mean=self.mean + between * weight,
+            squares=self.squares + other.squares + np.square(between) * self.steps[:, None] * weight,
+            low=np.minimum(self.low, other.low),
+            high=np.maximum(self.high, other.high),
+            shortest=min(filter(None, (self.shortest, other.shortest)), default=0),
+            longest=max(self.longest, other.longest),
+            classes=self.classes
+            | {name: np.add(self.classes.get(name, none), found).tolist() for name, found in other.classes.items()},
+            every_step=self.every_step or other.every_step,
+        )
 
     def scaling(self, buckets: NDArray[np.int64]) -> Scaling:
         """Return the scaling of the channels over all steps of the cases in `buckets`, as `fit_scaling` measures it."""
@@ -130,7 +138,7 @@ def statistics_of(data: ParquetSet, tell: Callable[[int, int], None] = lambda _,
     try:
         waiting = [pool.submit(_measure, data, number) for number in range(begin, min(begin + 4, whole))]
         while waiting:
-            found.add(waiting.pop(0).result())
+            found = found.add(waiting.pop(0).result())
             following = len(found.cases) + len(waiting)
             if following < whole:
                 waiting.append(pool.submit(_measure, data, following))
@@ -141,6 +149,8 @@ def statistics_of(data: ParquetSet, tell: Callable[[int, int], None] = lambda _,
     finally:
         pool.shutdown(cancel_futures=True)
         _keep(data, found)
+    if not found.steps.any():
+        raise InputError(f"{data.place.url}: found no case that is not left out, expected at least one")
     return found
 
 
@@ -175,7 +185,7 @@ def _measure(data: ParquetSet, number: int) -> Statistics:
 
 def _keep(data: ParquetSet, found: Statistics) -> bool:
     """Keep what is known in the folder of the set, its scaling over all of it first, for people."""
-    if not found.cases:
+    if not found.steps.any():
         return True
     scaling = found.scaling(np.flatnonzero(found.steps))
     document: dict[str, Any] = {
