@@ -156,3 +156,33 @@ def test_predictions_of_other_data_are_refused(command, packed, folder):
     assert code == 2
     assert err.splitlines()[-1].startswith("error: out: found predictions of another model or of other data")
     assert len(parquet.ParquetSet.open(packed).groups) > 2
+
+
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_read(command, folder, packed):
+    code, out, err = command("predict", "nosuch", "packed", "--output", "out")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    table = pq.read_table(packed / "part-00000.parquet")
+    (folder / "narrow").mkdir()
+    pq.write_table(table.drop_columns([table.column_names[-1]]), folder / "narrow" / "a.parquet")
+    code, _, err = command("predict", "model", "narrow", "--output", "out")
+    assert (code, err.splitlines()[-1][:35]) == (2, "error: narrow: found 3 channels, exp"[:35])
+    assert not (folder / "out").exists()
+
+
+def test_other_columns_of_a_folder_are_other_predictions(command, folder, small):
+    (folder / "csv").mkdir()
+    for i in range(3):
+        (folder / "csv" / f"run{i}.csv").write_text("time,a,b,c,d\n2,1,1,1,1\n1,2,2,2,2\n")
+    options = ("predict", "model", "csv", "--output", "out", "--workers", "1")
+    assert command(*options)[0] == 0
+    code, _, err = command(*options, "--time", "none")
+    assert code == 2
+    assert "found predictions of another model or of other data" in err
+
+
+def test_a_run_that_learned_steps_is_asked_for_the_last(command, packed, monkeypatch):
+    monkeypatch.setattr("quadgate.report.learned_steps", lambda run: True)
+    code, _, err = command("predict", "model", "packed", "--output", "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "expected --no-steps where cases are predicted piece by piece" in err
+    assert command("predict", "model", "packed", "--output", "out", "--no-steps")[0] == 0

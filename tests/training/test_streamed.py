@@ -13,6 +13,7 @@ from quadgate.data.parquet import ParquetSet, Part, pack, statistics_of
 from quadgate.data.parquet import packing as packing
 from quadgate.data.parquet import part as parts
 from quadgate.data.parquet.sources import Held
+from quadgate.errors import FileFormatError
 from quadgate.training import Settings, StoppedError, loop, train
 from quadgate.training.blueprint import Blueprint
 from quadgate.training.disk import parts_on_disk
@@ -217,3 +218,10 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_bits(whole, tmp_path):
     for name, array in expected.model.variables.items():
         np.testing.assert_array_equal(found.model.variables[name], array)
     assert [one.train_loss for one in expected.history.epochs] == [one.train_loss for one in found.history.epochs]
+
+
+def test_what_is_wrong_in_the_process_beside_is_one_line(whole, monkeypatch):
+    monkeypatch.setattr(Part, "read", lambda *_: (_ for _ in ()).throw(FileFormatError("a.parquet: damaged")))
+    with pytest.raises(FileFormatError) as refused:
+        list(streamed(whole).epoch(4, 0, 0).batches)
+    assert str(refused.value) == "a.parquet: damaged"

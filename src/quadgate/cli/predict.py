@@ -55,6 +55,7 @@ def predict(
     from quadgate.explain import TrainingCases
     from quadgate.formats import load
 
+    model = load(run)
     on_disk = data is not None and parquet.is_parquet_set(data)
     if workers is not None or on_disk:
         for name, value in (("x", x), ("y", y), ("axes", axes), ("channels", channels)):
@@ -74,7 +75,6 @@ def predict(
             )
         _piece_by_piece(run, data, columns, output, 1 if workers is None else workers, skip_damaged, as_json)
         return
-    model = load(run)
     found = read(
         data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
     )  # fmt: skip

@@ -72,15 +72,19 @@ def plan(run: Path, data: ParquetSet | FolderOfFiles, output: Path) -> Job:
     """Cut the input into units, and begin or go on with the output.
 
     Raises:
-        InputError: the folder holds something else, or the predictions of another model or of other data.
+        InputError: the folder holds something else, or the predictions of another model or of other data; or the
+            model does not fit the channels of the set.
     """
+    model = load(run)
     if isinstance(data, FolderOfFiles):
         size = len(data.files)
         units = [(start, min(start + FILES, size)) for start in range(0, size, FILES)]
-        known = repr([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in data.files])
+        known = repr([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in data.files] + [data.given])
     else:
         data = replace(data, roles=replace(data.roles, label=None))  # what the cases are is not asked
         units, known = _units_of(data), data.fingerprint
+        zeros = np.zeros((model.inputs + 1, len(data.channels)), np.float32)
+        predict(model, Sequences((zeros,), channels=data.channels, source=data.name))  # refused before a set is read
     digest = hashlib.sha256(known.encode())
     for file in sorted(run.glob("model*")) if run.is_dir() else [run]:
         digest.update(file.read_bytes())

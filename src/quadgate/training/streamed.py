@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from quadgate.data import Sequences, batches
 from quadgate.data.parquet import Part, windows
 from quadgate.dependencies import require
+from quadgate.errors import QuadgateError
 from quadgate.training.examples import Batch, Examples, Pass
 
 AHEAD = 8  # batches that wait for their step
@@ -78,7 +79,7 @@ class Streamed:
             )
         if begin:
             loader.load_state_dict(json.loads(where))
-        return Pass((_tensors(one) for one in loader), lambda: json.dumps(loader.state_dict()))
+        return Pass((_tensors(_or_raised(one)) for one in loader), lambda: json.dumps(loader.state_dict()))
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Yield every example once, by row group and length."""
@@ -106,7 +107,13 @@ class _Epoch(IterableDataset):  # type: ignore[type-arg]
         """Go on from a state."""
         self.done = state["done"]
 
-    def __iter__(self) -> Iterator[Arrays]:
+    def __iter__(self) -> Iterator[Arrays | QuadgateError]:
+        try:
+            yield from self._batches()
+        except QuadgateError as error:  # handed over, for torch would put the page of this process around its one line
+            yield error
+
+    def _batches(self) -> Iterator[Arrays]:
         torch.set_num_threads(1)  # the processors are for the training beside
         worker = get_worker_info()
         share = (0, 1) if worker is None else (worker.id, worker.num_workers)
@@ -149,7 +156,13 @@ def _ahead(wanted: list[tuple[int, ...]], load: Callable[[tuple[int, ...]], Exam
             del found
 
 
-def _as_it_is(arrays: Arrays) -> Arrays:
+def _or_raised(found: Arrays | QuadgateError) -> Arrays:
+    if isinstance(found, QuadgateError):
+        raise found
+    return found
+
+
+def _as_it_is(arrays: Arrays | QuadgateError) -> Arrays | QuadgateError:
     """Hand over arrays, which go through a pipe: tensors would need the shared memory that containers are short of."""
     return arrays
 

@@ -249,3 +249,33 @@ def test_a_case_that_returns_in_another_row_group_is_refused(tmp_path, small_gro
     (source,) = open_source(str(tmp_path / "set"), {}).values()
     with pytest.raises(InputError, match="the case 'a' apart"):
         list(source.pieces([2, 0]))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"X": np.float64(3)}, r"a.npz: found shape \(\), expected \[cases, steps, channels\]"),
+        ({"X": np.ones((6, 9, 2)), "y": [0, 1]}, r"found y of shape \(2,\), expected one for each of 6 cases"),
+        ({"X": np.ones((6, 9, 2)), "groups": [0, 1]}, r"found groups of shape \(2,\), expected one for each of 6"),
+        ({"X": np.ones((6, 9, 2)), "lengths": 9}, r"found lengths of shape \(\), expected one for each of 6 cases"),
+        ({"X": np.where(np.arange(6)[:, None, None] == 4, np.nan, np.ones((6, 9, 2)))}, "a.npz, case 4, step 0, "),
+    ],
+)
+def test_arrays_are_checked_as_where_they_are_read(tmp_path, arrays, told):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(InputError, match=told):
+        packed(tmp_path / "a.npz", tmp_path / "out")
+
+
+def test_an_argument_that_means_nothing_for_arrays_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.ones((6, 9, 2)))
+    with pytest.raises(InputError, match="found label='kind', which means nothing here"):
+        packed(tmp_path / "a.npz", tmp_path / "out", label="kind")
+
+
+def test_a_packed_file_that_is_gone_is_noticed(tmp_path, small_groups):
+    source = write_source("npz", tmp_path, make_sequences(9, time=20, channels=3))
+    packed(source, tmp_path / "out")
+    (tmp_path / "out" / "part-00000.parquet").unlink()
+    with pytest.raises(InputError, match=r"found no part-00000\.parquet, which was packed before"):
+        packed(source, tmp_path / "out")

@@ -195,6 +195,9 @@ def _journal(folder: Path, identity: str) -> Journal:
         raise InputError(
             f"{folder}: found a set packed from another source, or from this one as it was before; give another OUT"
         )
+    for name in found.files:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: found no {name}, which was packed before; remove {folder} to pack anew")
     return found
 
 

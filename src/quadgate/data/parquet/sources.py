@@ -116,6 +116,12 @@ class Arrays:
     def of_npz(cls, path: Path, axes: Axes | None, channels: int | None, group: str | None) -> Arrays:
         """Open an `.npz`; where it is compressed, `X` is read into memory."""
         found, told = arrays_of(path, group, mapped=True)
+        N = _cases(found["x"], path.name)
+        for name in found.keys() - {"x"}:
+            if np.shape(found[name])[:1] != (N,):
+                raise InputError(
+                    f"{path.name}: found {name} of shape {np.shape(found[name])}, expected one for each of {N:,} cases"
+                )
         told_labels, more = ({}, []) if "y" not in found else of_cases_or_steps(as_labels(found["y"]), [], None)
         kept = tidy_labels(told_labels["labels"], path.name) if told_labels else None
         lengths, groups = found.get("lengths"), found.get("groups")
@@ -140,7 +146,20 @@ class Arrays:
         for start in range(position[0], self.size, each):
             chosen = order[start : start + each]
             names = tuple(str(index) for index in chosen)
-            yield replace(self._take(chosen).train, names=names), [start + len(chosen)]
+            yield replace(self._take_known(chosen).train, names=names), [start + len(chosen)]
+
+    def _take_known(self, chosen: NDArray[np.int64]) -> Dataset:
+        """Take cases; what is wrong with one is told by its place in the file."""
+        try:
+            return self._take(chosen)
+        except InputError:
+            for index in chosen.tolist():
+                try:
+                    self._take(np.array([index]))
+                except InputError as error:
+                    text = str(error).replace(f"{self.name}, case 0", f"{self.name}, case {index}", 1)
+                    raise type(error)(text) from error
+            raise
 
     def _take(self, chosen: NDArray[np.int64]) -> Dataset:
         picked = [None if one is None else one[chosen] for one in (self.labels, self.lengths, self.groups)]
@@ -232,6 +251,12 @@ def _apart(group: RowGroup, name: str) -> InputError:
     )
 
 
+def _cases(x: NDArray[Any], source: str) -> int:
+    if x.ndim not in (2, 3):
+        raise InputError(f"{source}: found shape {x.shape}, expected [cases, steps, channels] or [cases, steps]")
+    return len(x)
+
+
 def drawn(size: int) -> NDArray[np.int64]:
     """Return the order in which cases are packed: shuffled, so that neighbours in a file are no sorted classes."""
     return np.random.default_rng(0).permutation(size)
@@ -252,6 +277,7 @@ def open_source(source: str, given: dict[str, Any]) -> dict[str, Source]:
     if is_parquet_set(source):
         return {"": Tables.open(source, columns)}
     if path.suffix.lower() == ".npz" and path.is_file():
+        refuse_arguments(given, f"{source}, arrays", "axes", "channels", "group")
         return {"": Arrays.of_npz(path, given.get("axes"), given.get("channels"), given.get("group"))}
     if path.is_dir():
         inside = {one.name.lower() for one in path.iterdir()}
