@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quadgate import LSTMClassifier
 from quadgate.data import Sequences, make_sequences
 from quadgate.training import Settings, Workers, of_torchrun, train, watched
 
@@ -48,5 +49,7 @@ if __name__ == "__main__":
     with of_torchrun() as workers, watched(workers):
         told = histories()
         assert Workers.here() == workers
+        some = cases("default")
+        LSTMClassifier(units=2, epochs=1).fit(list(some.series), some.labels)  # one seed is drawn for all
     if workers.first:
         Path(sys.argv[1]).write_text(json.dumps(told))

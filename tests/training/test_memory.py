@@ -85,3 +85,5 @@ def test_too_much_is_refused_before_it_begins(monkeypatch):
     smaller = int(text.split("--batch-size ")[1].split(",")[0])
     memory.check_memory(Settings(frames=0, batch_size=smaller), 100_000, 12)
     memory.check_memory(Settings(frames=0, accumulate=32), 100_000, 12)
+    monkeypatch.setattr(memory.Workers, "here", lambda: memory.Workers(0, 32))  # on as many machines
+    memory.check_memory(Settings(frames=0), 100_000, 12)

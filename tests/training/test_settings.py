@@ -24,7 +24,11 @@ def test_the_seed_preset_is_one_cell_read_at_its_last_step():
         ({"learning_rate": -1.0}, "learning_rate: found -1.0, expected more than 0"),
         ({"dropout": 1.0}, "dropout: found 1.0, expected 0 or more, below 1"),
         ({"valid_fraction": 1.0}, "valid_fraction: found 1.0, expected 0 or more, below 1"),
-        ({"chunk": 5}, "chunk: found with bidirectional, expected a network that reads forward alone"),
+        (
+            {"chunk": 5},
+            "chunk: found with a network that reads both ways, expected one that reads forward: --no-bidirectional "
+            "(in Python bidirectional=False), or the preset stream",
+        ),
         ({"seed": -1}, "seed: found -1, expected 0 or more"),
         ({"learning_rte": 1.0}, "learning_rte: no such setting; did you mean 'learning_rate'?"),
     ],

@@ -213,7 +213,10 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        from quadgate.training import Workers
+
+        drawn = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return int(Workers.here().told(lambda: str(drawn).encode()))  # of several processes the first one's
 
 
 def one_column(y: Any) -> NDArray[Any]:

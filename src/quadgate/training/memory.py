@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from quadgate.errors import InputError
 from quadgate.training.settings import Settings
+from quadgate.training.workers import Workers
 
 KEPT = 7  # numbers that a layer keeps of each unit and step for its way back: gates, states, and what hangs on them
 KEPT_AT_MOST = 1 << 30  # bytes of them, of one layer; where it would be more they are computed again on the way back
@@ -22,8 +24,7 @@ def recompute_every(settings: Settings, steps: int) -> int:
     >>> recompute_every(Settings(), 820), recompute_every(Settings(batch_size=4, frames=0), 500_000)
     (0, 256)
     """
-    cases = -(-settings.batch_size // settings.accumulate)
-    kept = cases * steps * settings.units * KEPT * _bytes(settings)
+    kept = _cases(settings) * steps * settings.units * KEPT * _bytes(settings)
     return EVERY if kept > KEPT_AT_MOST else 0
 
 
@@ -45,8 +46,7 @@ def step_memory(settings: Settings, steps: int, inputs: int) -> int:
     of_pool = {"last": 0, "mean": 0, "max": F, "attention": 2 * F}[settings.pool]
     numbers = of_input + of_layers + (3 * F if settings.every_step else of_pool) + 8 * settings.filters
     of_kernels = D * (inputs + (settings.layers - 1) * F + settings.layers * settings.units) * 4 * settings.units
-    cases = -(-settings.batch_size // settings.accumulate)
-    return (cases * steps * numbers + WEIGHTS * of_kernels) * _bytes(settings)
+    return (_cases(settings) * steps * numbers + WEIGHTS * of_kernels) * _bytes(settings)
 
 
 def check_memory(settings: Settings, steps: int, inputs: int) -> None:
@@ -58,12 +58,12 @@ def check_memory(settings: Settings, steps: int, inputs: int) -> None:
     free = free_memory()
     if settings.device != "cpu" or free is None:
         return
-    takes = step_memory(settings, steps, inputs)
+    takes = step_memory(settings, steps, inputs) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's, or alone
     if takes > SURELY * free:
         smaller = max(1, int(settings.batch_size * free / takes))
         raise InputError(
-            f"batch_size: {settings.batch_size} cases of up to {steps:,} steps take about {takes / 1e9:.1f} GB to train"
-            f" and {free / 1e9:.1f} GB are free; try --batch-size {smaller}, fewer --units, or patches (frames)"
+            f"batch_size: {settings.batch_size} cases of up to {steps:,} steps take about {size(takes)} to train"
+            f" and {size(free)} are free; try --batch-size {smaller}, fewer --units, or patches (frames)"
         )
 
 
@@ -74,6 +74,20 @@ def free_memory() -> int | None:
         return None
     lines = dict(line.split(":", 1) for line in file.read_text(encoding="utf-8").splitlines())
     return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def size(count: int) -> str:
+    """Write a number of bytes.
+
+    >>> size(2_345_000_000), size(12_300_000)
+    ('2.3 GB', '12 MB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _cases(settings: Settings) -> int:
+    """Return how many cases this process works through at a time."""
+    return -(-settings.batch_size // (settings.accumulate * Workers.here().size))
 
 
 def _bytes(settings: Settings) -> int:

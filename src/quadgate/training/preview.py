@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from quadgate.model import Patches
 from quadgate.modules import LSTMFCN, SequenceClassifier
-from quadgate.training.memory import recompute_every, step_memory
+from quadgate.training.memory import recompute_every, size, step_memory
 from quadgate.training.reach import Reach
 from quadgate.training.settings import Settings
 
@@ -69,7 +69,7 @@ class Preview:
         steps = "patches" if self.patches.length > 1 else "steps"
         batch = f"{own.batch_size} cases of up to {self.reach.steps:,} {steps}"
         again = ", computing again on the way back" if recompute_every(own, self.reach.steps) else ""
-        memory = [f"it takes about {self.memory / 1e9:.1f} GB beside the data: batches of {batch}{again}"]
+        memory = [f"it takes about {size(self.memory)} beside the data: batches of {batch}{again}"]
         return [
             f"training {what}: {own.layers} x {own.units} units reading {where}{cut}, pool {own.pool}{branch}; "
             f"{self.parameters:,} numbers, at most about {_duration(self.seconds)}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from itertools import chain, count
@@ -146,12 +146,13 @@ def train(
     plan = Blueprint.of(sequences, settings, classes, start)
     every, some = plan.data(sequences), shown(sequences)
     few = every if isinstance(every, Examples) else plan.examples(some)
-    check_memory(settings, plan.longest, few.series[0].shape[1])
+    of_batch = replace(settings, batch_size=min(settings.batch_size, len(every)))
+    check_memory(of_batch, plan.longest, few.series[0].shape[1])
     untrained = plan.build(settings, few)
     begin = perf_counter()
     reach_before = measure_reach(untrained, few)
     seconds = (perf_counter() - begin) / len(measured(few)) / workers.size
-    preview = Preview.of(untrained, settings, plan.patches, reach_before, seconds, len(every))
+    preview = Preview.of(untrained, of_batch, plan.patches, reach_before, seconds, len(every))
     announce(preview)
     log = None if folder is None or workers.size == 1 else WorkerLog(folder, workers)
     callbacks = callbacks if log is None else [*callbacks, log]
@@ -166,6 +167,7 @@ def train(
     done: list[SequenceClassifier | LSTMFCN] = []
     doing = [untrained]
     counts, first = (len(every), 0), Position()
+    ends: list[Position] = []
 
     def keep() -> Model | Ensemble:
         model = plan.model([*done, *doing], sequences)
@@ -173,8 +175,8 @@ def train(
             save(model, folder / MODEL)
         return model
 
-    def train_member(number: int) -> Position:
-        """Train one network into `doing`; return where its first fit ended."""
+    def train_member(number: int) -> list[Position]:
+        """Train one network into `doing`; return where its fits ended."""
         nonlocal counts
         own = settings.changed(seed=settings.seed + MEMBERS_APART * number)
         name, before = "" if number == 0 else f" {number + 1}", 0 if start is None else start.epochs
@@ -191,13 +193,13 @@ def train(
             again = plan.build(own, few, number)
             ends.append(fits.fit(again, every, None, "refit", epochs))
             doing[:] = [again]
-        return ends[0]
+        return ends
 
     try:
         with recorded_threads(checkpoints), lost_workers(), log or nullcontext():
             for number in range(settings.members):
-                end = train_member(number)
-                first = end if number == 0 else first
+                ends = train_member(number)
+                first = ends[0] if number == 0 else first
                 done, doing = [*done, *doing], []
     except KeyboardInterrupt:
         if folder is None and workers.first:
@@ -219,7 +221,7 @@ def train(
         model=model,
         history=history,
         search=first,
-        further=Start(model, (0 if start is None else start.epochs) + history.epochs[-1].epoch, plan.mean, plan.scale),
+        further=Start(model, (0 if start is None else start.epochs) + ends[-1].epoch, plan.mean, plan.scale),
         data=sequences.fingerprint(),
         reach_before=reach_before,
         reach_after=measure_reach(done[0], few),

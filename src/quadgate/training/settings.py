@@ -136,7 +136,10 @@ class Settings:
                 "by step: its answer after a step must not need the next one"
             )
         if self.chunk and self.bidirectional:
-            raise InputError("chunk: found with bidirectional, expected a network that reads forward alone")
+            raise InputError(
+                "chunk: found with a network that reads both ways, expected one that reads forward: --no-bidirectional "
+                "(in Python bidirectional=False), or the preset stream"
+            )
         if self.precision == "mixed" and self.device == "cpu":
             raise InputError("precision: found 'mixed' on the cpu, where it is slower; expected it with device cuda")
 

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Event, Thread
 from time import monotonic
@@ -27,6 +27,7 @@ BEAT = 1.0  # seconds from one sign of life to the next
 LOST = 15.0  # seconds without one after which a process counts as lost
 LEAVE = 1  # the exit code of a process that gives up
 TOLD = "told to, by torchrun or because another process has ended"
+OVER = "over"
 GO_ON = "the run is whole up to its last epoch: go on with the same command, --out RUN and --resume"
 
 
@@ -41,15 +42,17 @@ def watched(workers: Workers) -> Iterator[None]:
     watch = _Watch(workers, store, _leave)
     store.set(watch.key(workers.rank), "0")
     distributed.barrier()  # from here on all have a sign of life in the store
+    watch.begin()
     with _signals() as told:
-        threads = [Thread(target=watch.beat, daemon=True), Thread(target=watch.judge, args=(told,), daemon=True)]
-        for thread in threads:
-            thread.start()
+        beat = Thread(target=watch.beat, daemon=True)
+        beat.start()
+        Thread(target=watch.judge, args=(told,), daemon=True).start()
         try:
             yield
-            store.set(watch.key(workers.rank), "over")
-        finally:
+        except BaseException:
             watch.over.set()
+            raise
+        watch.end(beat)
 
 
 class _Watch:
@@ -58,8 +61,12 @@ class _Watch:
     def __init__(self, workers: Workers, store: Store, leave: Callable[[Workers, str], None]) -> None:
         self.workers, self.store, self.leave = workers, store, leave
         self.over = Event()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to count from now."""
         self.asked = monotonic()  # when the store last answered
-        looked_at = range(1, workers.size) if workers.first else [0]
+        looked_at = range(1, self.workers.size) if self.workers.first else [0]
         self.seen = dict.fromkeys(looked_at, ("", self.asked))
 
     def key(self, rank: int) -> str:
@@ -81,6 +88,13 @@ class _Watch:
                 continue  # how long it has not answered is judged by the other thread
             self.asked = monotonic()
 
+    def end(self, beat: Thread) -> None:
+        """Say that there will be no more signs of life, after the last of them."""
+        self.over.set()
+        beat.join(LOST)
+        with suppress(RuntimeError):  # the store may have gone with the first process
+            self.store.set(self.key(self.workers.rank), OVER)
+
     def judge(self, told: int) -> None:
         """End the process when it is told to (a byte on `told`), or when a sign of life is overdue."""
         while not self.over.is_set():
@@ -93,7 +107,7 @@ class _Watch:
                 self.leave(self.workers, f"process 0 at {where} has not answered for {LOST:.0f} s")
                 return
             for rank, (sign, seen) in list(self.seen.items()):
-                if sign != "over" and now - seen > LOST:
+                if sign != OVER and now - seen > LOST:
                     self.leave(self.workers, f"process {rank} has given no sign of life for {LOST:.0f} s")
                     return
 

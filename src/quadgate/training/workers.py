@@ -146,7 +146,13 @@ def lost_workers() -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, QuadgateError) or not _is_of_connection(error):
             raise
-        raise LostWorkerError(f"another process of the run has ended ({' '.join(str(error).split())[:120]})") from error
+        found = " ".join(str(error).split())[:120]
+        if "timed out" in found.lower():
+            raise LostWorkerError(
+                "another process has not come to the same point: all processes of the group make the same calls "
+                f"with the same arguments ({found})"
+            ) from error
+        raise LostWorkerError(f"another process of the run has ended ({found})") from error
 
 
 @contextmanager
