@@ -10,6 +10,7 @@ from quadgate import cell, gru
 from quadgate.cell import Activations, GRUParameters
 from quadgate.errors import InputError
 from quadgate.layouts import decode, encode
+from quadgate.modules import GRU, gru_operator
 from quadgate.modules.gru_sequence import GRUFunctions, gru_sequence
 from quadgate.modules.placement import Weights, normal
 
@@ -248,3 +249,18 @@ def test_bad_input_is_refused_by_name(change, message):
         change |= {"reset_after": True}
     with pytest.raises(InputError, match=message):
         gru(**given | change)
+
+
+def test_a_training_call_packs_the_layer_once(monkeypatch):
+    packed, native = [], gru_operator._NATIVE[torch.float32]
+
+    def counted(*arguments, **options):
+        packed.append(arguments)
+        return native(*arguments, **options)
+
+    monkeypatch.setitem(gru_operator._NATIVE, torch.float32, counted)
+    layer = GRU(3, 7)
+    for _ in range(3):
+        packed.clear()
+        layer(torch.randn(5, 2, 3))
+    assert len(packed) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -267,6 +267,7 @@ def _room_for(
     return new(*layer.x.shape[:2], H) if outputs is None else outputs, new(N, H), kept
 
 
+@cache
 def _kept_per_step(dtype: torch.dtype, H: int) -> int:
     """Return how many elements a way back needs of a step of a case."""
     real = np.float64 if dtype == torch.float64 else np.float32
