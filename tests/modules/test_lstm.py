@@ -12,10 +12,12 @@ from torch import nn
 from torch.autograd import gradgradcheck
 from torch.export import Dim, export
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.utils._pytree import tree_leaves
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
-from quadgate.modules import GRU, LSTM, LSTMCell
+from quadgate.modules import GRU, LSTM, GRUCell, LSTMCell
+from quadgate.modules.placement import _placement
 
 C, H = 4, 5
 
@@ -184,6 +186,68 @@ def test_wrong_input_is_refused_in_pytorchs_words(x, hx):
     assert refusals[0] == refusals[1]
 
 
+IN_PLACE = {
+    "add": lambda outputs: outputs.add_(torch.linspace(-1, 1, outputs.numel(), dtype=outputs.dtype).view_as(outputs)),
+    "dropout": nn.Dropout(0.5, inplace=True),
+    "masked fill": lambda outputs: outputs.masked_fill_(torch.arange(outputs.shape[1])[:, None] == 1, 0.0),
+    "multiply": lambda outputs: outputs.mul_(2),
+    "part": lambda outputs: outputs[1:].exp_(),
+    "relu": nn.ReLU(inplace=True),
+}
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2, 4])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kinds", [(nn.LSTM, LSTM), (nn.GRU, GRU)])
+def test_outputs_may_be_written_to_before_the_way_back(kinds, bidirectional, num_layers, batch_first):
+    # In float64, where PyTorch's LSTM in one direction takes no kernel that refuses it.
+    options = {"num_layers": num_layers, "bidirectional": bidirectional, "batch_first": batch_first}
+    theirs, ours = (kind(C, 17, **options, dtype=torch.float64) for kind in kinds)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(5, 3, C, dtype=torch.float64, requires_grad=True)
+    for change in IN_PLACE.values():
+        found = []
+        for layer in (ours, theirs):
+            outputs, state = layer(x)
+            torch.manual_seed(3)
+            change(outputs)
+            states = state if isinstance(state, tuple) else (state,)
+            for one in states:
+                one.mul_(3)
+            loss = (outputs * torch.linspace(1, 2, outputs.numel(), dtype=x.dtype).view_as(outputs)).sum()
+            loss = loss + sum(one.square().sum() for one in states)
+            found.append((outputs, *torch.autograd.grad(loss, [x, *layer.parameters()])))
+        torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(("kind", "asked"), [(LSTM, {}), (LSTM, {"cells": True}), (GRU, {})])
+def test_outputs_of_a_layer_step_by_step_may_be_written_to(kind, asked, bidirectional):
+    layer = kind(C, H, layer_norm=True, bidirectional=bidirectional, dtype=torch.float64)
+    x = torch.randn(5, 3, C, dtype=torch.float64, requires_grad=True)
+    gradients = []
+    for in_place in (True, False):
+        outputs, _, *cells = layer(x, **asked)
+        given = [one.mul_(2) if in_place else one * 2 for one in (outputs, *cells)]
+        gradients.append(torch.autograd.grad(sum(one.square().sum() for one in given), [x, *layer.parameters()]))
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize(
+    "options",
+    [{"layer_norm": True}, {"zoneout": 0.1}, {"recurrent_dropout": 0.1}, {"activations": Activations("relu")}],
+)
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_no_steps_are_refused_whatever_the_options(kind, options, batch_first):
+    layer = kind(C, H, batch_first=batch_first, **options)
+    x = torch.zeros((2, 0, C) if batch_first else (0, 2, C))
+    for lengths in (None, [0, 0]):
+        with pytest.raises(RuntimeError, match="Expected sequence length to be larger than 0 in RNN"):
+            layer(x, lengths=lengths)
+
+
 def test_an_empty_batch():
     theirs, ours = pair(dtype=torch.float32)
     for one, other in zip(flat(theirs(torch.zeros(3, 0, C))), flat(ours(torch.zeros(3, 0, C))), strict=True):
@@ -308,6 +372,35 @@ def test_compiles_to_one_graph(options):
     assert all(map(torch.equal, found, expected))
     gradients = torch.autograd.grad(found[0].sum(), list(ours.parameters()))
     assert all(map(torch.equal, gradients, torch.autograd.grad(expected[0].sum(), list(ours.parameters()))))
+
+
+RELU = {"activations": Activations(cell="relu")}
+OPTIONS = [
+    *((kind, {}, {"lengths": torch.tensor([2, 1])}) for kind in (LSTM, GRU)),
+    *((kind, RELU, {}) for kind in (LSTM, LSTMCell, GRU, GRUCell)),
+    *((kind, {"forget_bias": 1.0, "peepholes": True, "cell_clip": 0.5}, {}) for kind in (LSTM, LSTMCell)),
+    (LSTM, {"proj_size": 2, "projection_clip": 0.1}, {}),
+    *((kind, {"layer_norm": True}, {}) for kind in (LSTM, LSTMCell, GRU, GRUCell)),
+    *((kind, {"zoneout": 0.3}, {}) for kind in (LSTM, LSTMCell, GRU, GRUCell)),
+    *((kind, {"recurrent_dropout": 0.3}, {}) for kind in (LSTM, GRU)),
+    (LSTM, {}, {"cells": True}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "options", "asked"), OPTIONS)
+def test_every_option_compiles_to_one_graph_before_any_plain_run(kind, options, asked):
+    _placement.cache_clear()  # what a plain run would leave behind
+    torch.compiler.reset()
+    layer = kind(C, H, **options)
+    x = torch.randn(2, C) if kind in (LSTMCell, GRUCell) else torch.randn(2, 2, C)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    results = []
+    for run in (compiled, layer):
+        torch.manual_seed(1)
+        found = [one for one in tree_leaves(run(x, **asked)) if one.requires_grad]
+        results.append((found, torch.autograd.grad(sum(one.sum() for one in found), list(layer.parameters()))))
+    torch.testing.assert_close(*results)
 
 
 @pytest.mark.slow

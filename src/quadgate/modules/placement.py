@@ -119,11 +119,16 @@ def placed(layout: str, weights: Weights, dense: bool = False) -> Placement:
         None if one is None else (tuple(map(int, one.shape)), None if dense else tuple(map(int, one.stride())))
         for one in weights
     )
-    found: Placement = _placement(layout, known)
+    found: Placement = _constant_placement(layout, known)
     return found
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _constant_placement(layout: str, known: tuple[tuple[Shape, Shape | None] | None, ...]) -> Placement:
+    # A function of its own: of one that is cached, the compiler would trace what is below the cache.
+    return _placement(layout, known)
+
+
 @cache
 def _placement(layout: str, known: tuple[tuple[Shape, Shape | None] | None, ...]) -> Placement:
     row = usable(layout)

@@ -78,6 +78,8 @@ def run_stack(
     # PyTorch's own checks read the axis of the cases off batch_first.
     shown = packed.data if packed is not None else given if batched else _as_given(module, x, True)
     start = _starting_state(module, shown, hx, packed, batched)
+    if x.shape[0] == 0:
+        raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
     autocast = torch.is_autocast_enabled(x.device.type)
     lengths = lengths if lengths is None or isinstance(lengths, Tensor) else lengths_tensor(lengths, x.transpose(0, 1))
 
@@ -105,6 +107,8 @@ def run_stack(
                 x = _dropped(x, module.dropout, lengths if packed is not None else None)
             x, states, top_cells = beside(parts_of(k, x))
             finals += states
+    if packed is None:  # else packing them makes the copy
+        x, top_cells = _writable(x), top_cells if top_cells is None else _writable(top_cells)
     finals = finals if is_lstm else [(one,) for one in finals]
 
     # Of one layer in one direction nothing needs to be copied.
@@ -131,6 +135,11 @@ def kernels_take(given: Any) -> bool:
     if isinstance(given, PackedSequence):
         return given.data.device.type == "cpu" and compiled_is_built()
     return given.device.type == "cpu" and compiled_is_built() and given.dim() in (2, 3) and 0 not in given.shape
+
+
+def _writable(sequences: Tensor) -> Tensor:
+    """Return what the caller may write to, as to PyTorch's outputs, though the way back reads the layer's own."""
+    return sequences.clone() if sequences.requires_grad else sequences
 
 
 def _as_given(module: Any, sequences: Tensor, batched: bool) -> Tensor:
