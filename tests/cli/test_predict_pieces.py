@@ -186,3 +186,12 @@ def test_a_run_that_learned_steps_is_asked_for_the_last(command, packed, monkeyp
     assert (code, err.count("\n")) == (2, 1)
     assert "expected --no-steps where cases are predicted piece by piece" in err
     assert command("predict", "model", "packed", "--output", "out", "--no-steps")[0] == 0
+
+
+def test_a_file_of_a_folder_with_other_channels_is_named(command, folder, small):
+    (folder / "csv").mkdir()
+    for name, head in (("run0", "a,b,c,d"), ("run1", "a,b,c,e")):
+        (folder / "csv" / f"{name}.csv").write_text(f"{head}\n1,2,3,4\n")
+    code, _, err = command("predict", "model", "csv", "--output", "out", "--workers", "1")
+    assert code == 2
+    assert "run1.csv" in err.splitlines()[-1]

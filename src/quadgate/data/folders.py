@@ -12,7 +12,7 @@ import numpy as np
 
 from quadgate.data.columns import KNOWN_NAMES, Columns
 from quadgate.data.delimited import Delimited, read_delimited
-from quadgate.data.sequences import Dataset
+from quadgate.data.sequences import Dataset, Sequences
 from quadgate.data.table import from_long
 from quadgate.dependencies import require
 from quadgate.errors import FileFormatError, InputError, suggest
@@ -73,6 +73,15 @@ class FolderOfFiles:
         labels = None if self.labels is None else self.labels[chosen]
         groups = None if self.groups is None else self.groups[chosen]
         return _gather(self.folder, forms, named, self.given, labels, groups, self.told)
+
+
+def refuse_unlike(found: Sequences, channels: tuple[str, ...]) -> None:
+    """Refuse a case whose file has other channels than the first one read, since each file is read for itself."""
+    if found.channels != channels:
+        raise InputError(
+            f"{found.name(0)}: found the channels {', '.join(found.channels)}, expected {', '.join(channels)} "
+            "as in the first file; --time NAME or --time none settles what is no channel"
+        )
 
 
 def _survey(folder: Path, given: Columns) -> tuple[list[Path], Columns, list[str] | None, list[str] | None, str]:

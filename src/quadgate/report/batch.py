@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from quadgate.data import Sequences
-from quadgate.data.folders import FolderOfFiles
+from quadgate.data.folders import FolderOfFiles, refuse_unlike
 from quadgate.data.parquet import ParquetSet, joined
 from quadgate.errors import InputError, QuadgateError
 from quadgate.formats import load
@@ -63,7 +63,10 @@ class Job:
         """Read the cases of a unit; None where all are left out."""
         begin, end = self.units[unit]
         if isinstance(self.data, FolderOfFiles):
-            return joined([self.data.read(index).train for index in range(begin, end)], self.data.folder.name)
+            found = [self.data.read(index).train for index in range(begin, end)]
+            for one in found:
+                refuse_unlike(one, found[0].channels)
+            return joined(found, self.data.folder.name)
         whole = [number for number in range(begin, end) if self.data.cases_of(self.data.groups[number])]
         return joined([self.data.read(number) for number in whole], self.data.name) if whole else None
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -279,3 +280,13 @@ def test_a_packed_file_that_is_gone_is_noticed(tmp_path, small_groups):
     (tmp_path / "out" / "part-00000.parquet").unlink()
     with pytest.raises(InputError, match=r"found no part-00000\.parquet, which was packed before"):
         packed(source, tmp_path / "out")
+
+
+def test_a_source_is_the_same_however_its_path_is_spelled(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", X=np.ones((6, 9, 2)))
+    monkeypatch.chdir(tmp_path)
+    assert identity_of("a.npz", {}) == identity_of(str(tmp_path / "a.npz"), {})
+    (tmp_path / "out").mkdir()
+    before = identity_of(str(tmp_path), {}, tmp_path / "out")
+    (tmp_path / "out" / "part").write_text("x")
+    assert identity_of(".", {}, Path("out")) == before

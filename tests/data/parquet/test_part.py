@@ -87,3 +87,13 @@ def test_an_epoch_has_its_own_order(whole, monkeypatch):
     orders = [tuple(one.groups for one in windows(whole, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)]
     assert len(set(orders)) == 4
     assert orders[0] == tuple(one.groups for one in windows(whole, 0, 0))
+
+
+def test_a_class_that_cannot_be_divided_is_named(made):
+    folder, _ = made
+    data = ParquetSet.open(folder)
+    known = statistics_of(data)
+    filled = np.flatnonzero(known.steps)
+    known.classes["rare"] = [int(bucket == filled[0]) for bucket in range(64)]
+    with pytest.raises(InputError, match="least of all 'rare'; leave such a class out"):
+        Part.whole(data, known).split(0.25, 0)

@@ -81,9 +81,11 @@ def open_files(place: Place, columns: Columns) -> Opened:
             continue
         if not metadata.num_row_groups:
             problems.append(f"{name}: found no row group, expected at least one")
+        stored = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+        place_of_case = stored.index(str(roles.case)) if roles.case in stored else None
         for number in range(metadata.num_row_groups):
             found = metadata.row_group(number)
-            group = RowGroup(name, number, found.num_rows, *_bounds(found, list(kinds[name]).index(str(roles.case))))
+            group = RowGroup(name, number, found.num_rows, *_bounds(found, place_of_case))
             if group.rows:
                 groups.append(group)
             else:
@@ -159,8 +161,8 @@ def _touching(groups: Sequence[RowGroup]) -> list[int]:
     return sorted(doubtful)
 
 
-def _bounds(group: Any, column: int) -> tuple[Any, Any]:
-    statistics = group.column(column).statistics
+def _bounds(group: Any, column: int | None) -> tuple[Any, Any]:
+    statistics = None if column is None else group.column(column).statistics
     if statistics is None or not statistics.has_min_max:
         return None, None
     low, high = statistics.min, statistics.max

@@ -81,15 +81,17 @@ def identity_of(source: str, given: dict[str, Any], out: Path | None = None) -> 
 
     What is in `out`, which may lie in the source's own folder, is no part of it.
     """
-    path = Path(source)
+    path = Path(source).resolve()  # the same from any folder, however it was spelled
+    name = path.as_posix() if path.exists() else source
+    inside = None if out is None else out.resolve()
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     found = [
         (file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns)
         for file in files
-        if file.is_file() and (out is None or out not in file.parents)
+        if file.is_file() and (inside is None or inside not in file.parents)
     ]
     given = {name: value for name, value in given.items() if value is not None}
-    return hashlib.sha256(repr((source, sorted(given.items()), found)).encode()).hexdigest()
+    return hashlib.sha256(repr((name, sorted(given.items()), found)).encode()).hexdigest()
 
 
 def _write_file(path: Path, pieces: Any, journal: Journal, tell: Callable[[Position], None]) -> int:

@@ -142,9 +142,11 @@ class Part:
                 best, nearest = (stay, held), distance
         if best is None:
             what = "cases" if self.data.roles.group is None else "groups"
+            spread = np.where(present, np.count_nonzero(classes[:, self.buckets], axis=1), BUCKETS + 1)
+            rarest = list(self.statistics.classes or ["of all"])[int(np.argmin(spread))]
             raise InputError(
-                f"{self.source}: found no division of its {what} with every class on both sides; leave a rare class "
-                "out, or give a test set of your own (--test)"
+                f"{self.source}: found no division of its {what} with every class on both sides, least of all "
+                f"{rarest!r}; leave such a class out, or give a test set of your own (--test)"
             )
         return replace(self, buckets=best[0]), replace(self, buckets=best[1])
 

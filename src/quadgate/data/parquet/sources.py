@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quadgate.data.arrays import Axes, arrays_of, from_arrays
 from quadgate.data.columns import Columns
-from quadgate.data.folders import FolderOfFiles
+from quadgate.data.folders import FolderOfFiles, refuse_unlike
 from quadgate.data.labels import as_labels, of_cases_or_steps, tidy_labels
 from quadgate.data.parquet.opening import RowGroup, cases_alone, hash_of, open_files, table_of
 from quadgate.data.parquet.parquet_set import is_parquet_set
@@ -91,11 +91,7 @@ class Folder:
         channels = self.files.read(0).train.channels
         for place in range(position[0], self.size):
             found = self.files.read(int(order[place])).train
-            if found.channels != channels:
-                raise InputError(
-                    f"{found.name(0)}: found the channels {', '.join(found.channels)}, expected {', '.join(channels)} "
-                    "as in the first file; --time NAME or --time none settles what is no channel"
-                )
+            refuse_unlike(found, channels)
             yield found, [place + 1]
 
 
