@@ -66,6 +66,8 @@ def parts_of_run(run: Path, given: Dataset | None = None) -> tuple[Sequences | N
         return _parts(run, own)
     train, _, _ = _parts(run, own)
     known = "which of them is not known" if train is None else f"{len(train):,} of them"
+    if train is not None and (kept := _kept(run)) is not None and kept.streamed:
+        known = f"of which {len(train):,} are looked at"
     learned = f"; it learned from its own data, {known}"
     if given.test is not None:
         return train, given.test, f"the test part: {given.test.describe()}{learned}"
