@@ -116,7 +116,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, data, whole):
         np.testing.assert_allclose(array, whole[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_gives_no_sign_of_life_ends_the_run(tmp_path, data):
     folder = tmp_path / "silent"
     running = begin(2, "-m", "quadgate", "train", data, *OPTIONS, "--epochs", "4000", "--out", folder)

@@ -11,8 +11,9 @@ from distributed.torchrun import run
 SCRIPT = Path(__file__).with_name("histories.py")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize(
+    "processes", [pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.long)]
+)
 def test_the_losses_are_those_of_one_process(tmp_path, processes):
     ended = run(processes, SCRIPT, tmp_path / "told.json")
     assert ended.returncode == 0, ended.stderr

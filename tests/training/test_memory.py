@@ -47,7 +47,7 @@ def test_four_series_of_half_a_million_steps_train_in_two_gigabytes():
 
 
 @needs_linux
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "cases", "steps", "options"),
     [
