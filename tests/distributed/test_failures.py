@@ -99,7 +99,7 @@ def test_torchrun_starts_the_processes_again_and_the_run_goes_on(tmp_path, data,
     assert_same_bits(weights(folder), whole)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path, data, whole):
     folder = tmp_path / "changing"
     code, *_ = killed(data, folder, 0, 1)

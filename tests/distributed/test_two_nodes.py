@@ -56,7 +56,7 @@ def weights(folder):
     return {name: np.asarray(array) for name, array in quadgate.load(folder).variables.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_link_that_is_cut_ends_the_run_and_it_goes_on(tmp_path, network):
     made = make_sequences(240, time=100, channels=3, seed=1)
     data, folder = tmp_path / "made.npz", tmp_path / "run"
