@@ -10,24 +10,25 @@ from quadgate.training import train
 TESTS = str(Path(__file__).parents[1])
 
 
-def work(told):
-    """Train in one of Ray's workers; the first one's losses are written down."""
-    import json
-    import sys
-
-    sys.path.insert(0, told["tests"])
-    from distributed.histories import SMALL, cases
-    from quadgate.training import Workers, train
-
-    run = train(cases("default"), SMALL)
-    workers = Workers.here()
-    if workers.first:
-        Path(told["file"]).write_text(json.dumps([workers.size, [one.train_loss for one in run.history.epochs]]))
-
-
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # Ray warns of its own options
 def test_ray_s_workers_train_together(tmp_path):
     import json
+
+    def work(told):
+        """Train in one of Ray's workers, which get this function and not the file; the first writes its losses."""
+        import json
+        import sys
+        from pathlib import Path
+
+        sys.path.insert(0, told["tests"])
+        from distributed.histories import SMALL, cases
+        from quadgate.training import Workers, train
+
+        run = train(cases("default"), SMALL)
+        workers = Workers.here()
+        if workers.first:
+            Path(told["file"]).write_text(json.dumps([workers.size, [one.train_loss for one in run.history.epochs]]))
 
     ray = pytest.importorskip("ray", reason="ray is not installed")
     from ray.train import RunConfig, ScalingConfig
