@@ -103,30 +103,8 @@ void Gru<Real>::backward(const GruBackward<Real>& call, int threads) const {
 
 template <class Real>
 Work Gru<Real>::backward_work(const GruBackward<Real>& call) const {
-  const auto& [cell, kernels, weights] = *packed_;
   const GruArrays<Real>& to = call.d_weights;
-  const bool trains = to.w_x.data || to.w_h.data || to.b_x.data || to.b_h.data;
-  const Tiles tiles = training_tiles(call.forward);
-  advise_large_pages(call.d_x, call.forward.cases, call.forward.steps, cell.inputs);
-  const std::size_t size = trains ? kernels.gradient_size(cell) : 0;
-  const auto gradients = std::make_shared<Buffer<Real>>(size * std::max<std::size_t>(tiles.count(), 1));
-  if (tiles.count() == 0) std::fill_n(gradients->data(), size, Real(0));
-  const auto task = [packed = packed_.get(), call, tiles, size, trains, gradients](std::size_t tile) {
-    const auto& [cell, kernels, weights] = *packed;
-    const DefaultFloatMode mode;
-    const Buffer<Real> scratch(kernels.backward_scratch(cell, call.forward, tiles[tile].count));
-    kernels.backward(cell, weights.data(), call, tiles[tile], scratch.data(),
-                     trains ? gradients->data() + tile * size : nullptr);
-  };
-  const auto add_up = [packed = packed_.get(), call, count = tiles.count(), size, gradients] {
-    const auto& [cell, kernels, weights] = *packed;
-    const DefaultFloatMode mode;
-    for (std::int64_t tile = 1; tile < count; ++tile) {
-      kernels.add(gradients->data(), gradients->data() + tile * size, size);
-    }
-    kernels.unpack(cell, gradients->data(), call.d_weights);
-  };
-  return {static_cast<std::size_t>(tiles.count()), task, trains ? std::function<void()>(add_up) : nullptr};
+  return backward_tiles(*packed_, call, to.w_x.data || to.w_h.data || to.b_x.data || to.b_h.data);
 }
 
 template class Gru<float>;

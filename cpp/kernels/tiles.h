@@ -4,16 +4,21 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
+#include "buffer.h"
 #include "float_mode.h"
 #include "kernels.h"
 #include "views.h"
+#include "work.h"
 
 namespace quadgate {
 
@@ -112,6 +117,35 @@ void forward_tiles(const Packed& packed, const Call& call, Real* scratch) {
     packed.kernels.forward(packed.cell, packed.weights.data(), call,
                            {first, std::min(call.cases - first, kMostCases)}, scratch);
   }
+}
+
+// The way back of a batch: every tile with a gradient of its own where the weights have one (`trains`), and after them
+// all the sum, in the order of the tiles. `packed` and what the call points to live until the work is done.
+template <class Packed, class Call>
+Work backward_tiles(const Packed& packed, const Call& call, bool trains) {
+  using Real = std::remove_cv_t<std::remove_pointer_t<decltype(packed.weights.data())>>;
+  const auto& [cell, kernels, weights] = packed;
+  const Tiles tiles = training_tiles(call.forward);
+  advise_large_pages(call.d_x, call.forward.cases, call.forward.steps, cell.inputs);
+  const std::size_t size = trains ? kernels.gradient_size(cell) : 0;
+  const auto gradients = std::make_shared<Buffer<Real>>(size * std::max<std::size_t>(tiles.count(), 1));
+  if (tiles.count() == 0) std::fill_n(gradients->data(), size, Real(0));
+  const auto task = [&packed, call, tiles, size, trains, gradients](std::size_t tile) {
+    const auto& [cell, kernels, weights] = packed;
+    const DefaultFloatMode mode;
+    const Buffer<Real> scratch(kernels.backward_scratch(cell, call.forward, tiles[tile].count));
+    kernels.backward(cell, weights.data(), call, tiles[tile], scratch.data(),
+                     trains ? gradients->data() + tile * size : nullptr);
+  };
+  const auto add_up = [&packed, call, count = tiles.count(), size, gradients] {
+    const auto& [cell, kernels, weights] = packed;
+    const DefaultFloatMode mode;
+    for (std::int64_t tile = 1; tile < count; ++tile) {
+      kernels.add(gradients->data(), gradients->data() + tile * size, size);
+    }
+    kernels.unpack(cell, gradients->data(), call.d_weights);
+  };
+  return {static_cast<std::size_t>(tiles.count()), task, trains ? std::function<void()>(add_up) : nullptr};
 }
 
 }  // namespace quadgate

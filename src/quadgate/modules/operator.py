@@ -20,7 +20,7 @@ from torch import Tensor, library
 from quadgate.cell import Activations
 from quadgate.errors import InputError
 from quadgate.layouts import find
-from quadgate.modules.derivatives import differentiable, differentiate_gradient
+from quadgate.modules.derivatives import differentiate_gradient
 from quadgate.modules.placement import Placement, Weights, normal, placed
 from quadgate.modules.reserve import reserve
 from quadgate.modules.sequence import (
@@ -40,7 +40,6 @@ from quadgate.modules.tensors import (
     bare,
     dense,
     kernel_fits,
-    unwatched,
     whole_numbers,
     widened,
 )
@@ -412,37 +411,18 @@ def _way_back(ctx: Any, d_results: Sequence[Tensor | None]) -> tuple[Any, ...] |
     return *tensors, *ctx.options, outputs, kept, *ways_in, ctx.needs_input_grad[0], needs_weights
 
 
-def _arranged(needed: Sequence[bool], found: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
-    d_x, *d_weights, d_c, d_h = found
-    gradients = (d_x, *d_weights, None, d_c, d_h)
-    wanted = [gradient if need else None for gradient, need in zip(gradients, needed, strict=False)]
-    return *wanted, *(None,) * (len(needed) - len(wanted))
-
-
 OPERATOR = Operator(
     _forward_call,
     _backward_call,
+    torch.ops.quadgate.lstm,
     torch.ops.quadgate.lstm_backward,
     lambda arguments: LSTMLayer(*arguments[:_WIDTH]).placement.width,
     _keep_forward,
     _way_back,
-    _arranged,
+    _LAYOUT,
+    _LENGTHS,
 )
-_differentiable = differentiable(OPERATOR.forward_to_train, _keep_forward, OPERATOR.differentiate)
-_both, _both_differentiable = OPERATOR.pair()
-
-
-def _run(layers: Sequence[LSTMLayer]) -> tuple[Tensor, ...]:
-    """Return the outputs, then the other results of each layer."""
-    tensors: list[Any] = [one for layer in layers for one in layer[:_LAYOUT]]
-    keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
-    if not unwatched(tensors):
-        found = [torch.ops.quadgate.lstm(*layer, keep) for layer in layers]
-        return joined([one[0] for one in found]), *(rest for one in found for rest in one[1:])
-    arguments = [one for layer in layers for one in (*layer, keep)]
-    if len(layers) == 1:
-        return (_differentiable if keep else OPERATOR.forward)(*arguments)
-    return (_both_differentiable if keep else _both)(*arguments)
+_run = OPERATOR.runner()
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch

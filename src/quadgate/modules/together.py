@@ -36,20 +36,24 @@ class Operator(NamedTuple):
         forward_call: `(arguments, threads, steps at a time or 0, room for the outputs or None, whether to pack for the
             way back too)` to the results, the outputs first, the call that fills them, and the packed layer.
         backward_call: from the arguments of the way back, and the packed layer or None, to the results and the call.
+        plain: the operator as it is registered, for where somebody watches.
         backward: the way back as a registered operator.
         width: from the arguments to the width of the outputs.
         keep: keeps, in a context, what the way back needs, the outputs last but one.
         way_back: from that context and the gradients of the results to the arguments of the way back, or None.
-        arranged: from what is needed and the results of the way back to the gradient of each argument.
+        tensors: how many of the arguments, the first, are tensors or None.
+        lengths_at: the place of the lengths among them, which have no gradient.
     """
 
     forward_call: Callable[[Arguments, int, int, Tensor | None, bool], tuple[Results, Any, Any]]
     backward_call: Callable[[Arguments, Any], tuple[Results, Any]]
+    plain: Callable[..., Results]
     backward: Callable[..., Results]
     width: Callable[[Arguments], int]
     keep: Callable[[Any, Arguments, Results], None]
     way_back: Callable[[Any, Sequence[Tensor | None]], Arguments | None]
-    arranged: Callable[[Sequence[bool], Results], tuple[Tensor | None, ...]]
+    tensors: int
+    lengths_at: int
 
     def forward(self, *arguments: Any) -> Results:
         """Run one layer."""
@@ -79,13 +83,29 @@ class Operator(NamedTuple):
         """Carry the gradients of a layer's results back to its arguments."""
         return self._carried_back([ctx], [d_results], getattr(ctx, "packed", [None]))[0]
 
-    def pair(self) -> tuple[Callable[..., Results], Callable[..., Results]]:
-        """Return functions that take the arguments of two layers in a row and run both, without and with a gradient.
+    def runner(self) -> Callable[[Sequence[Arguments]], Results]:
+        """Return a function that runs one layer, or two directions over the same input.
 
-        Their results are the outputs of both in one tensor, then the rest of the one's and of the other's results.
+        Its results are the outputs, those of two directions in one tensor, then the rest of each layer's results.
         """
-        run, run_to_train = partial(self._forward_both, None), self._forward_both
-        return run, differentiable(run_to_train, self._keep_both, self._differentiate_both)
+        alone_to_train = differentiable(self.forward_to_train, self.keep, self.differentiate)
+        both_to_train = differentiable(self._forward_both, self._keep_both, self._differentiate_both)
+
+        def run(layers: Sequence[Arguments]) -> Results:
+            tensors = [one for layer in layers for one in layer[: self.tensors]]
+            keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
+            if not unwatched(tensors):
+                found = [self.plain(*layer, keep) for layer in layers]
+                return joined([one[0] for one in found]), *(rest for one in found for rest in one[1:])
+            arguments = [one for layer in layers for one in (*layer, keep)]
+            found_by: Callable[..., Results]
+            if len(layers) == 1:
+                found_by = alone_to_train if keep else self.forward
+            else:
+                found_by = both_to_train if keep else partial(self._forward_both, None)
+            return found_by(*arguments)
+
+        return run
 
     def behind(self, layers: Sequence[Arguments]) -> list[Results]:
         """Run layers, of which each reads the outputs of the one before in place of its own first argument."""
@@ -146,9 +166,17 @@ class Operator(NamedTuple):
         else:
             results = iter([self.backward(*arguments) for arguments, _ in asked])
         return [
-            (None,) * len(part.needs_input_grad) if one is None else self.arranged(part.needs_input_grad, next(results))
+            (None,) * len(part.needs_input_grad)
+            if one is None
+            else self._arranged(part.needs_input_grad, next(results))
             for part, one in zip(parts, found, strict=True)
         ]
+
+    def _arranged(self, needed: Sequence[bool], found: Results) -> tuple[Tensor | None, ...]:
+        """Give each argument the gradient that it needs; those of the tensors are found in their order."""
+        gradients = (*found[: self.lengths_at], None, *found[self.lengths_at :])
+        wanted = [gradient if need else None for gradient, need in zip(gradients, needed, strict=False)]
+        return *wanted, *(None,) * (len(needed) - len(wanted))
 
 
 def gain_behind(x: Tensor, layers: int, parameters: Sequence[Tensor]) -> bool:
