@@ -33,7 +33,6 @@ from quadgate.training import Settings
 from quadgate.training.blueprint import Blueprint
 from quadgate.training.checkpoint import Position, State
 from quadgate.training.loop import make_optimizer, train_step
-from quadgate.training.streamed import Streamed
 
 T, C, CLASSES = 820, 12, 2
 LIMIT = 1536 * 2**20
@@ -109,7 +108,7 @@ def train(part: Part, units: int) -> dict[str, object]:
     few = plan.examples(part.sample(HELD)[0])
     module = plan.build(settings, few)
     state = State(module, make_optimizer(module, settings), Position(), {})
-    source = Streamed(part, plan.examples)
+    source = plan.data(part)
     steps = source.steps(settings.batch_size, 0, 0)
     disk, memory, losses, peaks, lone = [], [], [], {}, 0.0
     from_disk = iter(source.epoch(settings.batch_size, 0, 0).batches)
@@ -182,7 +181,7 @@ def refusals(group: Path | None) -> int | None:
 
 def step(state: State, batch: tuple, settings: Settings) -> float:
     """Take one step."""
-    x, lengths, targets, weights = batch
+    x, lengths, targets, weights, _ = batch
     return train_step(state, x, lengths, targets, settings.learning_rate, settings, weights)[0]
 
 

@@ -33,6 +33,35 @@ def test_every_case_comes_once_in_batches_of_the_size(lengths, batch_size, seed)
     assert len(found) == -(-len(lengths) // batch_size)
 
 
+def test_one_stratum_is_as_none():
+    lengths = np.random.default_rng(1).integers(1, 90, 70)
+    one, none = (
+        [b.tolist() for b in batches(lengths, 8, np.random.default_rng(5), strata)] for strata in (np.zeros(70), None)
+    )
+    assert one == none
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 3)), min_size=1, max_size=200), st.integers(1, 13))
+def test_every_case_of_strata_comes_once_and_strata_have_their_share(cases, batch_size):
+    lengths, strata = np.array(cases).T
+    found = list(batches(lengths, batch_size, np.random.default_rng(0), strata))
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
+    if len(lengths) <= 16 * batch_size:  # one pool
+        for batch in found:
+            for stratum in np.unique(strata):
+                share = (strata == stratum).mean() * len(batch)
+                assert abs((strata[batch] == stratum).sum() - share) < 2
+
+
+def test_strata_of_like_lengths_leave_like_lengths_together():
+    lengths = np.random.default_rng(1).integers(10, 1000, 1024)
+    strata = np.arange(1024) % 8
+    found = list(batches(lengths, 16, np.random.default_rng(0), strata))
+    padded = sum(len(batch) * lengths[batch].max() for batch in found)
+    assert padded < 1.3 * lengths.sum()
+    assert all((np.bincount(strata[batch], minlength=8) == 2).all() for batch in found)
+
+
 def test_the_seed_alone_decides():
     lengths = np.random.default_rng(1).integers(1, 90, 70)
     first, second = ([b.tolist() for b in batches(lengths, 8, np.random.default_rng(5))] for _ in range(2))

@@ -178,7 +178,7 @@ def test_warping_keeps_the_ends_the_order_and_the_padding():
     torch.manual_seed(0)
     lengths = torch.tensor([50, 2, 1, 33])
     rise = torch.arange(50.0).expand(4, 50)[:, :, None].clone()
-    result = warped(rise, lengths, 0.5)
+    result = warped(rise, lengths, 0.7 * torch.rand(4, 1), 0.5 + torch.rand(4, 1))
     for one, before, n in zip(result[:, :, 0], rise[:, :, 0], lengths.tolist(), strict=True):
         assert one[0] == 0
         assert one[n - 1].item() == pytest.approx(n - 1, abs=1e-3)

@@ -18,7 +18,6 @@ from quadgate.training import Settings, StoppedError, loop, train
 from quadgate.training.blueprint import Blueprint
 from quadgate.training.disk import parts_on_disk
 from quadgate.training.loop import Callback
-from quadgate.training.streamed import Streamed
 
 SETTINGS = Settings(units=4, epochs=2, batch_size=4, batches=1, steps=0, frames=0, noise=0.05, refit=True)
 
@@ -41,7 +40,7 @@ def whole(folder):
 
 
 def streamed(part):
-    return Streamed(part, Blueprint.of(part, SETTINGS).examples)
+    return Blueprint.of(part, SETTINGS).data(part)
 
 
 def rows(batches):
@@ -56,8 +55,8 @@ def test_an_epoch_gives_every_case_once(whole, size):
     assert len(found) == streamed(part).steps(size, 3, 1)
     assert max(len(x) for x, *_ in found) <= size
     assert sorted(rows(found)) == sorted(rows(streamed(part).in_order(1)))
-    for x, lengths, targets, weights in found:
-        assert (x.dtype, lengths.dtype, targets.dtype, weights) == (torch.float32, torch.int64, torch.int64, None)
+    for x, lengths, targets, *none in found:
+        assert (x.dtype, lengths.dtype, targets.dtype, *none) == (torch.float32, torch.int64, torch.int64, None, None)
 
 
 def test_validation_sees_every_case_once(whole):

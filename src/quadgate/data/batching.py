@@ -12,14 +12,15 @@ from quadgate.errors import InputError
 POOL = 16  # batches that are sorted by length together: enough to pad little, few enough to stay mixed
 
 
-def pad(series: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def pad(series: Sequence[NDArray[np.float32]], steps: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Put series of unequal length into one array, zeros behind the shorter ones.
 
     Args:
         series: N arrays `[T_i, C]`.
+        steps: of the longest of all, where these are some of a batch.
 
     Returns:
-        `x [N, T, C]` float32 with T the longest T_i, and `lengths [N]` int64.
+        `x [N, T, C]` float32 with T the longest T_i, or `steps` where that is more, and `lengths [N]` int64.
 
     Raises:
         InputError: there is no series.
@@ -31,13 +32,15 @@ def pad(series: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDA
     if not series:
         raise InputError("pad: found no series, expected at least one")
     lengths = np.array([len(one) for one in series], dtype=np.int64)
-    x = np.zeros((len(series), lengths.max(), series[0].shape[1]), dtype=np.float32)
+    x = np.zeros((len(series), max(steps, lengths.max()), series[0].shape[1]), dtype=np.float32)
     for row, one in zip(x, series, strict=True):
         row[: len(one)] = one
     return x, lengths
 
 
-def batches(lengths: ArrayLike, batch_size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def batches(
+    lengths: ArrayLike, batch_size: int, rng: np.random.Generator, strata: ArrayLike | None = None
+) -> Iterator[NDArray[np.int64]]:
     """Yield the indices of one epoch's batches: every case once, cases of similar length together.
 
     All cases are shuffled, cut into pools of 16 batches, and sorted by length within a pool (equal lengths stay
@@ -49,6 +52,8 @@ def batches(lengths: ArrayLike, batch_size: int, rng: np.random.Generator) -> It
         lengths: `[N]`, the steps of each case.
         batch_size: cases in a batch.
         rng: the only source of chance.
+        strata: `[N]`, the stratum of each case, of which every batch then has its share (to a case, where they are of
+            like lengths); None: all are of one.
 
     Raises:
         InputError: `batch_size` is below 1.
@@ -60,12 +65,25 @@ def batches(lengths: ArrayLike, batch_size: int, rng: np.random.Generator) -> It
         raise InputError(f"batch_size: found {batch_size}, expected at least 1")
     steps = np.asarray(lengths)
     order = rng.permutation(len(steps))
+    of = np.zeros(len(steps), np.int64) if strata is None else np.asarray(strata)
+    order = _dealt(order, of)
     found: list[NDArray[np.int64]] = []
     for start in range(0, len(order), POOL * batch_size):
         pool = order[start : start + POOL * batch_size]
-        pool = pool[np.argsort(steps[pool], kind="stable")]
+        pool = _dealt(pool[np.argsort(steps[pool], kind="stable")], of)
         sizes = np.full(-(-len(pool) // batch_size), batch_size)
         sizes[rng.integers(len(sizes))] -= sizes.sum() - len(pool)
         found.extend(np.split(pool, np.cumsum(sizes)[:-1]))
     for index in rng.permutation(len(found)):
         yield found[index]
+
+
+def _dealt(order: NDArray[np.int64], strata: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return cases so that every stretch has its share of each stratum, whose own cases keep their order."""
+    of = strata[order]
+    which = np.unique(of)
+    place: NDArray[np.float64] = np.empty(len(order))
+    for number, one in enumerate(which):
+        found = np.flatnonzero(of == one)
+        place[found] = (np.arange(len(found)) + (number + 0.5) / len(which)) / len(found)
+    return order[np.argsort(place, kind="stable")]

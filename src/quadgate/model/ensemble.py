@@ -48,12 +48,16 @@ class Patches:
                 f"patches: found length {self.length} and stride {self.stride}, expected 1 <= stride <= length"
             )
 
+    def count(self, steps: int) -> int:
+        """Return the number of patches of a series of so many steps."""
+        return steps if self.length == 1 else max(1, -(-(steps - self.length) // self.stride) + 1)
+
     def apply(self, series: Array) -> Array:
         """Cut `[T, C]` into `[P, length * C]`; zeros fill the last patch up, so that every step is in one."""
         if self.length == 1:
             return series
         T = len(series)
-        patches = max(1, -(-(T - self.length) // self.stride) + 1)
+        patches = self.count(T)
         missing = max(0, (patches - 1) * self.stride + self.length - T)
         filled = np.pad(series, ((0, missing), (0, 0)))
         windows = sliding_window_view(filled, self.length, axis=0)[:: self.stride]  # [P, C, length]

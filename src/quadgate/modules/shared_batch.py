@@ -24,6 +24,16 @@ class Share:
     rows: Tensor
     cases: int
 
+    def within(self, part: Tensor) -> tuple[Tensor, Share]:
+        """Return which of the own cases are in a part of the batch, rows that follow each other, and its share of it.
+
+        >>> own, share = Share(torch.tensor([0, 3, 4]), 6).within(torch.tensor([3, 4, 5]))
+        >>> own.tolist(), share.rows.tolist(), share.cases
+        ([1, 2], [0, 1], 3)
+        """
+        own = torch.nonzero((self.rows >= part[0]) & (self.rows <= part[-1]))[:, 0]
+        return own, Share(self.rows[own] - part[0], len(part))
+
 
 class Dropout(nn.Dropout):
     """Dropout that draws for every case of a shared batch, and uses what falls to its own: what one process would draw.

@@ -95,7 +95,7 @@ class Blueprint:
             classes=sequences.classes if classes is None else np.asarray(classes),
             mean=mean,
             scale=scale,
-            longest=len(patches.apply(np.zeros((steps, 1), np.float32))),
+            longest=patches.count(steps),
             start=start,
         )
 
@@ -110,7 +110,7 @@ class Blueprint:
 
     def data(self, cases: Sequences | Part) -> Examples | Streamed:
         """Return what a network learns from: made at once, or of a part on the disk as it is read."""
-        return Streamed(cases, self.examples) if isinstance(cases, Part) else self.examples(cases)
+        return Streamed(cases, self.examples, self.patches.count) if isinstance(cases, Part) else self.examples(cases)
 
     def _numbered(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return the number of each label; a row group whose names are all numbers has them as numbers."""

@@ -35,7 +35,8 @@ class Position:
         best_epoch: the one after which the validation loss was lowest; 0 before the first.
         best_loss: that loss; None before the first epoch.
         batch: batches of the next epoch that are done.
-        loss, norm: what they add to that epoch's means.
+        loss, norm: what they add to that epoch's means, the loss by this process's share of them.
+        losses: the same of every process.
         where: what the data need to go on after them.
     """
 
@@ -46,6 +47,7 @@ class Position:
     loss: float = 0.0
     norm: float = 0.0
     where: str = ""
+    losses: tuple[float, ...] = ()
 
 
 @dataclass

@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from quadgate.data import batches, pad
+from quadgate.modules.shared_batch import Share
+from quadgate.training.workers import Workers
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
+Shared = tuple[Tensor, Tensor, Tensor, Tensor | None, Share | None]
+ALONE = Workers()
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,12 @@ class Pass:
     """One way through the examples.
 
     Attributes:
-        batches: `x [n, T, C]`, `lengths [n]`, `targets [n]` or `[n, T]`, and weights `[n]` or None, of each batch.
+        batches: `x [n, T, C]`, `lengths [n]`, `targets [n]` or `[n, T]`, weights `[n]` or None, of each batch; or of
+            what falls to this process, and which share that is.
         where: tells, after a batch, where the pass is, for one that goes on from there.
     """
 
-    batches: Iterable[Batch]
+    batches: Iterable[Shared]
     where: Callable[[], str]
 
 
@@ -68,7 +73,15 @@ class Examples:
         """Return the number of batches of an epoch."""
         return -(-len(self) // batch_size)
 
-    def epoch(self, batch_size: int, seed: int, epoch: int, begin: int = 0, where: str = "") -> Pass:  # noqa: ARG002
+    def epoch(
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        begin: int = 0,
+        where: str = "",  # noqa: ARG002 (the numbers are drawn at once)
+        workers: Workers = ALONE,
+    ) -> Pass:
         """Return the batches of an epoch in their order, drawn from (seed, epoch) alone.
 
         Args:
@@ -77,23 +90,31 @@ class Examples:
             epoch: of the draw.
             begin: the first batch.
             where: what the pass that was stopped before it said of where it was.
+            workers: whose shares of the batches are given.
         """
         rng = np.random.default_rng(np.random.SeedSequence((seed, epoch)))
         order = list(batches(self.lengths, batch_size, rng))[begin:]
-        return Pass((self._weighted(indices) for indices in order), lambda: "")
+        return Pass((self._shared(indices, workers.share(len(indices))) for indices in order), lambda: "")
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """Yield every example once, by length."""
+    def in_order(self, batch_size: int, workers: Workers = ALONE) -> Iterator[Batch]:
+        """Yield every example once, by length; of several processes each gets some of the batches."""
         by_length = np.argsort(self.lengths, kind="stable")
-        for indices in np.split(by_length, range(batch_size, len(self), batch_size)):
-            yield self._weighted(indices)
+        every = np.split(by_length, range(batch_size, len(self), batch_size))
+        for indices in every[workers.rank :: workers.size]:
+            yield (*self.batch(indices), self.weights_of(indices))
 
-    def _weighted(self, indices: NDArray[np.int64]) -> Batch:
-        return (*self.batch(indices), self.weights_of(indices))
+    def _shared(self, indices: NDArray[np.int64], share: Share | None) -> Shared:
+        own = indices if share is None else indices[share.rows.numpy()]
+        longest = int(self.lengths[indices].max())
+        return (*self.batch(own, longest), self.weights_of(own), share)
 
-    def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return `x [n, T, C]`, `lengths [n]` and `targets [n]` (or `[n, T]`, a class at every step) of the chosen."""
-        x, lengths = pad([self.series[index] for index in indices])
+    def batch(self, indices: NDArray[np.int64], steps: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Return `x [n, T, C]`, `lengths [n]` and `targets [n]` (or `[n, T]`, a class at every step) of the chosen.
+
+        T is the steps of the longest, or `steps` where that is more. There may be none, for one of several processes.
+        """
+        x, lengths = pad([self.series[index] for index in indices] or [self.series[0][:1]], steps)
+        x, lengths = x[: len(indices)], lengths[: len(indices)]
         return torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(self._targets(indices, x.shape[1]))
 
     def _targets(self, indices: NDArray[np.int64], steps: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import cast
 
 import numpy as np
@@ -18,9 +18,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quadgate.errors import InputError, QuadgateError
-from quadgate.modules.shared_batch import shared_batch
+from quadgate.modules.shared_batch import Share, shared_batch
 from quadgate.training.augmentation import augmented
 from quadgate.training.checkpoint import Position, State, read_checkpoint, write_checkpoint
+from quadgate.training.clock import Clock
 from quadgate.training.divergence import where_it_began
 from quadgate.training.examples import Examples, placed
 from quadgate.training.history import Epoch, History
@@ -133,14 +134,19 @@ def go_on(state: State, settings: Settings, data: str, checkpoint: Path | None, 
     if workers.size == 1:
         if checkpoint is not None and checkpoint.exists():
             read_checkpoint(checkpoint, state, settings, data)
-        return
-    found = workers.told(lambda: checkpoint.read_bytes() if checkpoint is not None and checkpoint.exists() else b"")
-    if found:
-        with TemporaryDirectory() as folder:
-            copy = Path(folder) / "checkpoint.safetensors"
-            copy.write_bytes(found)
-            read_checkpoint(copy, state, settings, data)
-        state.position.loss *= workers.first  # of an epoch that was begun: it is added up over the processes
+    else:
+        found = workers.told(lambda: checkpoint.read_bytes() if checkpoint is not None and checkpoint.exists() else b"")
+        if found:
+            with TemporaryDirectory() as folder:
+                copy = Path(folder) / "checkpoint.safetensors"
+                copy.write_bytes(found)
+                read_checkpoint(copy, state, settings, data)
+    position = state.position
+    losses = position.losses or (position.loss,)
+    if len(losses) == workers.size:
+        position.loss = losses[workers.rank]
+    else:  # another number of processes: it is added up over them
+        position.loss = sum(losses) if workers.first else 0.0
 
 
 def make_optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -212,31 +218,34 @@ def train_epoch(
     workers, drawn = Workers.here(), plan.before + done
     steps = train.steps(settings.batch_size, settings.seed, drawn)
     chance = np.random.SeedSequence((settings.seed, drawn))
-    passing = train.epoch(settings.batch_size, settings.seed, drawn, position.batch, position.where)
+    passing = train.epoch(settings.batch_size, settings.seed, drawn, position.batch, position.where, workers)
     state.module.train()
     N = len(train)
-    rate, kept = 0.0, monotonic()
+    rate, clock = 0.0, Clock(workers, KEPT_EVERY)
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
         if state.chance is not None:
             torch.set_rng_state(state.chance)
-        for number, (x, lengths, targets, weights) in enumerate(passing.batches, position.batch):
+        for number, (x, lengths, targets, weights, share) in enumerate(passing.batches, position.batch):
             step = done * steps + number
             rate = learning_rate(step, plan.epochs * steps, settings)
-            cases = len(x)
+            cases = len(x) if share is None else share.cases
             x, lengths, targets = (placed(one, state.module) for one in (x, lengths, targets))
             weights = None if weights is None else placed(weights, state.module)
-            batch_loss, batch_norm = train_step(state, x, lengths, targets, rate, settings, weights)
+            batch_loss, batch_norm = train_step(state, x, lengths, targets, rate, settings, weights, share)
             position.loss += batch_loss * cases / N
             position.norm += batch_norm / steps
             position.batch = number + 1
             for callback in callbacks:
                 callback.on_batch(plan.stage, step + 1, plan.epochs * steps)
-            if workers.size == 1 and monotonic() - kept > KEPT_EVERY and position.batch < steps:
-                position.where, state.chance, kept = passing.where(), torch.get_rng_state(), monotonic()
+            if position.batch < steps and clock.is_due():
+                position.where, state.chance = passing.where(), torch.get_rng_state()
+                position.losses = tuple(workers.gathered(position.loss))
                 keep()
+                clock.begin()
     loss, norm = workers.total(position.loss)[0], position.norm
     position.batch, position.loss, position.norm, position.where, state.chance = 0, 0.0, 0.0, "", None
+    position.losses = ()
     return loss, norm, rate
 
 
@@ -257,10 +266,11 @@ def train_step(
     rate: float,
     settings: Settings,
     weights: Tensor | None = None,
+    share: Share | None = None,
 ) -> tuple[float, float]:
     """Move the parameters once against the gradient of the batch; return the loss and the gradient's norm.
 
-    Several processes each take their share of the batch, and the loss is what that adds to the batch's.
+    Several processes each give their share of the batch, and the loss is what that adds to the batch's.
 
     Raises:
         DivergedError: the loss is no longer finite.
@@ -268,17 +278,17 @@ def train_step(
     """
     workers = Workers.here()
     answers = state.shared or Answers(state.module, settings.every_step)
-    x = augmented(x, lengths, settings)
+    x = augmented(x, lengths, settings, share)
     state.optimizer.zero_grad()
     total = 0.0
-    parts = torch.arange(len(x)).tensor_split(min(settings.accumulate, len(x)))
+    cases = len(x) if share is None else share.cases
+    parts = torch.arange(cases).tensor_split(min(settings.accumulate, cases))
     for part in parts:
-        share = workers.share(len(part))
-        own = part if share is None else part[share.rows]
+        own, of_part = (part, None) if share is None else share.within(part)
         given = None if weights is None else weights[own]
-        with shared_batch(state.module, share), _adding(answers, part is not parts[-1]):
+        with shared_batch(state.module, of_part), _adding(answers, part is not parts[-1]):
             try:
-                loss = loss_of(answers, x[own], lengths[own], targets[own], settings, given) / len(x)
+                loss = loss_of(answers, x[own], lengths[own], targets[own], settings, given) / cases
                 (workers.size * loss).backward()  # since what the processes get is the mean of their gradients
             except (MemoryError, RuntimeError) as error:
                 raise _answered(error, len(own), x.shape[1], settings) from error

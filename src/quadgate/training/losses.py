@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -64,7 +62,7 @@ def losses(logits: Tensor, lengths: Tensor, targets: Tensor, smooth: float = 0.0
 def measure(module: nn.Module, examples: Examples | Streamed, batch_size: int) -> tuple[float, float | None]:
     """Return the mean loss and the accuracy over all examples, weighted, without dropout and noise.
 
-    Where several processes train, each answers for some of the batches, and all get the whole.
+    Where several processes train, each answers for some of the cases, and all get the whole.
 
     Where the examples have a class at every step, both are means over the steps of each; a quantity has no accuracy.
     """
@@ -73,7 +71,7 @@ def measure(module: nn.Module, examples: Examples | Streamed, batch_size: int) -
     answers = Answers(module, examples.every_step)
     workers = Workers.here()
     with torch.no_grad():
-        for batch in islice(examples.in_order(batch_size), workers.rank, None, workers.size):
+        for batch in examples.in_order(batch_size, workers):
             x, lengths, targets = (placed(one, module) for one in batch[:3])
             logits = answers(x, lengths)
             weights = batch[3]

@@ -6,23 +6,28 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from quadgate.data import Sequences, batches
-from quadgate.data.parquet import Part, windows
+from quadgate.data.parquet import Part, Window, windows
+from quadgate.data.parquet.dealing import owners, readers
 from quadgate.dependencies import require
 from quadgate.errors import QuadgateError
-from quadgate.training.examples import Batch, Examples, Pass
+from quadgate.modules.shared_batch import Share
+from quadgate.training.examples import ALONE, Batch, Examples, Pass, Shared
+from quadgate.training.workers import Workers
 
 AHEAD = 8  # batches that wait for their step
 Prepare = Callable[[Sequences], Examples]
-Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64], int]
+Wanted = TypeVar("Wanted")
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +38,18 @@ class Streamed:
     their cases and hands over batches. What it will read follows from the seed and the epoch, so that a fit that was
     stopped within an epoch goes on exactly.
 
+    Several processes have the batches of one. Each reads the row groups that `quadgate.data.parquet.dealing` deals to
+    it, and of the others the columns of cases and groups alone, from which all know the lengths and so the batches.
+
     Attributes:
         part: of a set.
         prepare: makes examples of the cases of a row group.
+        count: tells the steps of an example from those of its case.
     """
 
     part: Part
     prepare: Prepare
+    count: Callable[[int], int]
 
     def __len__(self) -> int:
         return len(self.part)
@@ -62,7 +72,15 @@ class Streamed:
         """Return the number of batches of an epoch; each window has one that may be smaller."""
         return sum(-(-window.cases // batch_size) for window in windows(self.part, seed, epoch))
 
-    def epoch(self, batch_size: int, seed: int, epoch: int, begin: int = 0, where: str = "") -> Pass:
+    def epoch(
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        begin: int = 0,
+        where: str = "",
+        workers: Workers = ALONE,
+    ) -> Pass:
         """Return the batches of an epoch from batch `begin` on; see `Examples.epoch`.
 
         Raises:
@@ -71,7 +89,7 @@ class Streamed:
         loaders = require(
             "torchdata.stateful_dataloader", "data larger than memory cannot be trained on", "train,parquet"
         )
-        dataset = _Epoch(self.part, self.prepare, batch_size, seed, epoch)
+        dataset = _Epoch(self, batch_size, (seed, epoch), workers)
         with catch_warnings():  # it still calls torch's set_vital, which newer versions ask not to
             filterwarnings("ignore", "'set_vital' is deprecated", UserWarning)
             loader = loaders.StatefulDataLoader(
@@ -79,24 +97,37 @@ class Streamed:
             )
         if begin:
             loader.load_state_dict(json.loads(where))
-        return Pass((_tensors(_or_raised(one)) for one in loader), lambda: json.dumps(loader.state_dict()))
+        return Pass((_shared(_or_raised(one), workers) for one in loader), lambda: json.dumps(loader.state_dict()))
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """Yield every example once, by row group and length."""
-        numbers = np.flatnonzero(self.part.counts).tolist()
-        for examples in _ahead([(number,) for number in numbers], self._load):
+    def in_order(self, batch_size: int, workers: Workers = ALONE) -> Iterator[Batch]:
+        """Yield every example once, by row group and length; of several processes each gets some of the row groups."""
+        numbers = np.flatnonzero(self.part.counts)[workers.rank :: workers.size].tolist()
+        for examples in _ahead(numbers, lambda number: self.prepare(self.read(number))):
             yield from examples.in_order(batch_size)
 
-    def _load(self, groups: tuple[int, ...]) -> Examples:
-        return _load(self.part, self.prepare, groups)
+    def read(self, number: int) -> Sequences:
+        """Read the cases of the part in a row group that has some."""
+        found = self.part.read(number)
+        assert found is not None  # noqa: S101 (others are not asked for)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Own:
+    """What of a batch is a process's own: the places of its examples, its `rows` of all `cases`, the steps of all."""
+
+    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    cases: int
+    longest: int
 
 
 class _Epoch(IterableDataset):  # type: ignore[type-arg]
     """The batches of one epoch, whose state is how many of them were handed over."""
 
-    def __init__(self, part: Part, prepare: Prepare, batch_size: int, seed: int, epoch: int) -> None:
+    def __init__(self, data: Streamed, batch_size: int, drawn: tuple[int, int], workers: Workers) -> None:
         super().__init__()
-        self.part, self.prepare, self.batch_size, self.seed, self.epoch = part, prepare, batch_size, seed, epoch
+        self.data, self.batch_size, self.drawn, self.workers = data, batch_size, drawn, workers
         self.done = 0
 
     def state_dict(self) -> dict[str, int]:
@@ -115,35 +146,53 @@ class _Epoch(IterableDataset):  # type: ignore[type-arg]
 
     def _batches(self) -> Iterator[Arrays]:
         torch.set_num_threads(1)  # the processors are for the training beside
-        worker = get_worker_info()
-        share = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        rest = windows(self.part, self.seed, self.epoch, share)
+        rest = windows(self.data.part, *self.drawn)
         skipped = self.done
         while rest and skipped >= (count := -(-rest[0].cases // self.batch_size)):
             skipped -= count
             rest = rest[1:]
-        loaded = _ahead([one.groups for one in rest], lambda groups: _load(self.part, self.prepare, groups))
-        for window, examples in zip(rest, loaded, strict=True):
-            rng = np.random.default_rng((self.seed, self.epoch, window.groups[0]))
-            for indices in list(batches(examples.lengths, self.batch_size, rng))[skipped:]:
+        for examples, found in _ahead(rest, self._load):
+            for batch in found[skipped:]:
                 self.done += 1
-                x, lengths, targets = examples.batch(indices)
-                yield x.numpy(), lengths.numpy(), targets.numpy()
+                x, lengths, targets = examples.batch(batch.places, batch.longest)
+                yield x.numpy(), lengths.numpy(), targets.numpy(), batch.rows, batch.cases
             skipped = 0
 
+    def _load(self, window: Window) -> tuple[Examples, list[_Own]]:
+        """Read what of a window falls to this process, and say what of each batch it is."""
+        data, workers = self.data, self.workers
+        reading = readers([data.part.counts_at(number) for number in window.groups], workers.size)
+        read: list[Examples] = []
+        steps: list[NDArray[np.int64]] = []
+        for number, ranks in zip(window.groups, reading, strict=True):
+            if workers.rank in ranks:
+                sequences = data.read(number)
+                steps.append(sequences.lengths)
+                read.append(data.prepare(sequences))
+            else:
+                steps.append(data.part.outline(number))
+        lengths = np.concatenate(steps)
+        groups = np.repeat(np.arange(len(steps)), [len(one) for one in steps])
+        here = np.array([workers.rank in ranks for ranks in reading])[groups]
+        place = np.cumsum(here) - 1  # of each case among those that are read
+        rng = np.random.default_rng((*self.drawn, window.groups[0]))
+        found = []
+        for indices in batches(lengths, self.batch_size, rng, groups):
+            rows = np.flatnonzero(owners(groups[indices], reading, workers.size) == workers.rank)
+            found.append(_Own(place[indices[rows]], rows, len(indices), data.count(int(lengths[indices].max()))))
+        return _joined(read), found
 
-def _load(part: Part, prepare: Prepare, groups: tuple[int, ...]) -> Examples:
-    """Read row groups, and make examples of the cases that belong to the part."""
-    found = [prepare(sequences) for number in groups if (sequences := part.read(number)) is not None]
-    steps = [classes for one in found for classes in one.step_targets or ()]
+
+def _joined(parts: list[Examples]) -> Examples:
+    steps = [classes for one in parts for classes in one.step_targets or ()]
     return Examples(
-        series=tuple(series for one in found for series in one.series),
-        targets=np.concatenate([one.targets for one in found]),
+        series=tuple(series for one in parts for series in one.series),
+        targets=np.concatenate([one.targets for one in parts]),
         step_targets=tuple(steps) if steps else None,
     )
 
 
-def _ahead(wanted: list[tuple[int, ...]], load: Callable[[tuple[int, ...]], Examples]) -> Iterator[Examples]:
+def _ahead(wanted: list[Wanted], load: Callable[[Wanted], Loaded]) -> Iterator[Loaded]:
     """Load what is wanted one after the other, each while the one before is worked with."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(load, wanted[0]) if wanted else None
@@ -167,6 +216,6 @@ def _as_it_is(arrays: Arrays | QuadgateError) -> Arrays | QuadgateError:
     return arrays
 
 
-def _tensors(arrays: Arrays) -> Batch:
-    x, lengths, targets = (torch.from_numpy(one) for one in arrays)
-    return x, lengths, targets, None
+def _shared(arrays: Arrays, workers: Workers) -> Shared:
+    x, lengths, targets, rows = (torch.from_numpy(one) for one in arrays[:4])
+    return x, lengths, targets, None, None if workers.size == 1 else Share(rows, arrays[4])

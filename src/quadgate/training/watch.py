@@ -28,7 +28,7 @@ LOST = 15.0  # seconds without one after which a process counts as lost
 LEAVE = 1  # the exit code of a process that gives up
 TOLD = "told to, by torchrun or because another process has ended"
 OVER = "over"
-GO_ON = "the run is whole up to its last epoch: go on with the same command, --out RUN and --resume"
+GO_ON = "the run is whole up to its last checkpoint: go on with the same command, --out RUN and --resume"
 
 
 @contextmanager

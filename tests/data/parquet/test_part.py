@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from quadgate.data import make_sequences
@@ -70,16 +71,42 @@ def test_a_sample_says_that_it_is_one(whole):
     assert sorted(every.names) == names(whole)
 
 
-@pytest.mark.parametrize("shares", [1, 2, 3, 11])
-def test_the_shares_of_an_epoch_are_a_division(whole, shares, monkeypatch):
+def test_the_windows_of_an_epoch_are_a_division(whole, monkeypatch):
     monkeypatch.setattr(module, "WINDOW", 1500)
     part = whole.split(0.2, 0)[0]
-    found = [windows(part, 7, 3, (share, shares)) for share in range(shares)]
-    groups = [group for one in found for window in one for group in window.groups]
-    assert sorted(groups) == np.flatnonzero(part.counts).tolist()
-    assert sum(window.cases for one in found for window in one) == len(part)
-    for window in found[0]:
+    found = windows(part, 7, 3)
+    assert sorted(group for window in found for group in window.groups) == np.flatnonzero(part.counts).tolist()
+    assert sum(window.cases for window in found) == len(part)
+    for window in found:
         assert window.cases == sum(len(part.read(group)) for group in window.groups)
+
+
+@pytest.mark.parametrize(
+    ("window", "sizes"), [(1, [1] * 20), (7, [7, 7, 6]), (11, [8, 8, 4]), (17, [16, 4]), (40, [20])]
+)
+def test_a_window_has_a_multiple_of_eight_row_groups_where_so_many_fit(tmp_path, write, monkeypatch, window, sizes):
+    write(tmp_path / "set" / "a.parquet", make_sequences(20, time=20, channels=2), [f"{i:02}" for i in range(20)], 1)
+    data = ParquetSet.open(tmp_path / "set")
+    monkeypatch.setattr(module, "WINDOW", window * 20 * 2 * 4)
+    assert [len(one.groups) for one in windows(Part.whole(data, statistics_of(data)), 0, 0)] == sizes
+
+
+@pytest.mark.parametrize("subjects", [None, [f"0{i % 6}" for i in range(60)]])
+def test_an_outline_tells_what_reading_would(tmp_path, write, subjects):
+    """Rows of cases in turn, cases that are left out, groups of cases, and a part of the buckets."""
+    sequences = make_sequences(60, time=(20, 30), channels=2)
+    more = {} if subjects is None else {"subject": subjects}
+    file = tmp_path / "set" / "a.parquet"
+    write(file, sequences, [f"{i % 58:02}" for i in range(60)], 7, **more)  # two cases are in two row groups
+    table = pq.read_table(file)
+    order = np.random.default_rng(0).permutation(140)
+    pq.write_table(table.take(np.concatenate([order, np.arange(140, len(table))])), file, row_group_size=200)
+    data = ParquetSet.open(tmp_path / "set", skip_damaged=True)
+    assert data.excluded
+    part = Part.whole(data, statistics_of(data)).split(0.4, 0)[1]
+    for number in range(len(data.groups)):
+        found = part.read(number)
+        assert part.outline(number).tolist() == ([] if found is None else found.lengths.tolist())
 
 
 def test_an_epoch_has_its_own_order(whole, monkeypatch):

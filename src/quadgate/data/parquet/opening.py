@@ -103,10 +103,10 @@ def table_of(place: Place, group: RowGroup, roles: Columns, channels: Sequence[s
         return file.read_row_group(group.number, [*wanted, *channels], use_threads=False)
 
 
-def cases_alone(place: Place, group: RowGroup, roles: Columns) -> Any:
-    """Return the column of cases of a row group as pyarrow reads it."""
+def cases_alone(place: Place, group: RowGroup, *columns: str | None) -> Any:
+    """Return the column of cases of a row group as pyarrow reads it, or some that are as small."""
     with place.opened(group.file, str(group)) as file:
-        return file.read_row_group(group.number, [roles.case], use_threads=False)
+        return file.read_row_group(group.number, [name for name in columns if name is not None], use_threads=False)
 
 
 def spanning_cases(

@@ -18,7 +18,7 @@ from quadgate.dependencies import require
 from quadgate.errors import InputError
 from quadgate.model.atomic import remove_unfinished, write_atomically
 
-GROUP = 16 * 2**20  # bytes of series in a row group
+GROUP = 12 * 2**20  # bytes of series in a row group, of which eight fill a window of training
 FILE = 256 * 2**20  # bytes of series in a file: what a kill can cost
 JOURNAL = "packing.json"
 FORMAT_VERSION = 1
@@ -50,7 +50,7 @@ def pack(
 ) -> int:
     """Write the cases of a source as Parquet files into a folder, and return how many there are.
 
-    A case lies whole in one row group of about 16 MB. Killed at any moment and called again, it goes on after the
+    A case lies whole in one row group of about 12 MB. Killed at any moment and called again, it goes on after the
     last file that was whole; the files are the same as without the interruption.
 
     Args:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quadgate.data.columns import Columns
 from quadgate.data.parquet.opening import RowGroup, cases_alone, open_files, spanning_cases, table_of
 from quadgate.data.parquet.place import ENDINGS, Place
@@ -155,5 +158,26 @@ class ParquetSet:
 
     def cases_of(self, group: RowGroup) -> list[str]:
         """Return the names of the cases of a row group."""
-        table = cases_alone(self.place, group, self.roles)
+        table = cases_alone(self.place, group, self.roles.case)
         return [name for name in encoded(table, str(self.roles.case), str(group))[1] if name not in self.excluded]
+
+    def outline(self, number: int) -> tuple[NDArray[np.int64], list[str]]:
+        """Return the steps of each case of a row group `[n]`, and its owner: its group where there are groups, or name.
+
+        The cases are those of `read` in their order, but of the row group only the columns of cases and groups are
+        read, which are small.
+
+        Raises:
+            FileFormatError, InputError: as `read`.
+        """
+        group = self.groups[number]
+        table = cases_alone(self.place, group, self.roles.case, self.roles.group)
+        codes, names = encoded(table, str(self.roles.case), str(group))
+        owners = names
+        if self.roles.group is not None:
+            of_rows, found = encoded(table, self.roles.group, str(group))
+            first = np.empty(len(names), np.int64)
+            first[codes] = of_rows  # the same in all rows of a case
+            owners = [found[code] for code in first]
+        kept = [place for place, name in enumerate(names) if name not in self.excluded]
+        return np.bincount(codes, minlength=len(names))[kept], [owners[place] for place in kept]

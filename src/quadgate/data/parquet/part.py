@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from quadgate.data.labels import tidy_labels
 from quadgate.data.parquet.parquet_set import ParquetSet
-from quadgate.data.parquet.statistics import BUCKETS, Statistics, buckets_of
+from quadgate.data.parquet.statistics import BUCKETS, Statistics, buckets_of, buckets_of_owners
 from quadgate.data.sequences import Sequences
 from quadgate.errors import InputError
 
 if TYPE_CHECKING:
     from quadgate.model import Scaling
 
-WINDOW = 96 * 2**20  # bytes of float32 whose cases are shuffled together; twice that are held while the next is read
+WINDOW = 112 * 2**20  # bytes of float32 whose cases are shuffled together; twice that are held while the next is read
+EVENLY = 8  # row groups of a window, or a multiple of them
 JUDGED = 10_000  # cases of a held-out part that stand for all where a model is measured
 SHOWN = 1_000  # cases that stand for all where each is looked at: the reach, the neighbours
 DRAWS = 32  # of buckets for a held-out part; the one nearest to the share that has every class on both sides is taken
@@ -158,6 +159,15 @@ class Part:
         inside = np.isin(buckets_of(found), self.buckets)
         return found if inside.all() else found.take(np.flatnonzero(inside))
 
+    def outline(self, number: int) -> Indices:
+        """Return the steps `[n]` of the cases of the part in one row group, in the order of `read`, without reading it.
+
+        Raises:
+            FileFormatError, InputError: see `ParquetSet.outline`.
+        """
+        steps, owners = self.data.outline(number)
+        return steps[np.isin(buckets_of_owners(owners), self.buckets)]
+
     def counts_at(self, number: int) -> int:
         """Return how many cases of the part are in one row group."""
         return int(self.counts[number])
@@ -206,31 +216,22 @@ def joined(parts: Sequence[Sequences], source: str) -> Sequences:
     )
 
 
-def windows(part: Part, seed: int, epoch: int, share: tuple[int, int] = (0, 1)) -> list[Window]:
-    """Return the windows of one epoch in their order, for one share of several processes.
+def windows(part: Part, seed: int, epoch: int) -> list[Window]:
+    """Return the windows of one epoch in their order.
 
-    The row groups that have cases of the part are shuffled by (seed, epoch), dealt out one by one, and taken together
-    until they fill a window. So a share needs neither the data nor the others to know what it will read.
-
-    Args:
-        part: what is learned from.
-        seed: of the draw.
-        epoch: of the draw.
-        share: which, of how many.
+    The row groups that have cases of the part are shuffled by (seed, epoch), and taken together until they fill a
+    window, a multiple of eight where so many fit: two, four or eight processes have as many of them each. So all know
+    without the data what is read when.
     """
     counts = part.counts
-    order = np.random.default_rng((seed, epoch)).permutation(np.flatnonzero(counts))[share[0] :: share[1]]
+    order = np.random.default_rng((seed, epoch)).permutation(np.flatnonzero(counts)).tolist()
+    held = np.cumsum([part.data.groups[number].rows * 4 * len(part.data.channels) for number in order])
     found: list[Window] = []
-    taken: list[int] = []
-    held = 0
-    width = 4 * len(part.data.channels)
-    for number in order.tolist():
-        size = part.data.groups[number].rows * width
-        if taken and held + size > WINDOW:
-            found.append(Window(tuple(taken), int(counts[taken].sum())))
-            taken, held = [], 0
-        taken.append(number)
-        held += size
-    if taken:
-        found.append(Window(tuple(taken), int(counts[taken].sum())))
+    begin = before = 0
+    while begin < len(order):
+        end = max(begin + 1, int(np.searchsorted(held, before + WINDOW, side="right")))
+        if end < len(order):
+            end -= (end - begin) % EVENLY if end - begin > EVENLY else 0
+        found.append(Window(tuple(order[begin:end]), int(counts[order[begin:end]].sum())))
+        begin, before = end, int(held[end - 1])
     return found

@@ -234,7 +234,7 @@ class Tables:
         """Return the hashes of the cases before a position."""
         seen: set[int] = set()
         for number in range(begin + (row > 0)):
-            table = cases_alone(self.place, self.groups[number], self.roles)
+            table = cases_alone(self.place, self.groups[number], self.roles.case)
             table = table.slice(0, row) if number == begin else table
             seen.update(map(hash_of, encoded(table, str(self.roles.case), str(self.groups[number]))[1]))
         return seen

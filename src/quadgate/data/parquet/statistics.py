@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
@@ -115,9 +115,13 @@ def bucket_of(name: str) -> int:
 
 def buckets_of(sequences: Sequences) -> NDArray[np.int64]:
     """Return the bucket of each case `[N]`, by its group where there are groups."""
-    owners = sequences.names if sequences.groups is None else sequences.groups.tolist()
-    known = {owner: bucket_of(str(owner)) for owner in dict.fromkeys(owners or ())}
-    return np.array([known[owner] for owner in owners or ()], dtype=np.int64)
+    return buckets_of_owners((sequences.names or ()) if sequences.groups is None else sequences.groups.tolist())
+
+
+def buckets_of_owners(owners: Sequence[Any]) -> NDArray[np.int64]:
+    """Return the bucket of each case or group, by its name."""
+    known = {owner: bucket_of(str(owner)) for owner in dict.fromkeys(owners)}
+    return np.array([known[owner] for owner in owners], dtype=np.int64)
 
 
 def statistics_of(data: ParquetSet, tell: Callable[[int, int], None] = lambda _, __: None) -> Statistics:
