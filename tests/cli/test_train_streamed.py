@@ -1,8 +1,12 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from quadgate.data import make_sequences
+from quadgate.report.page import _data_card
+from quadgate.report.parts import left_out_of_run, parts_of_run
 
 
 def test_a_set_is_trained_on_judged_and_predicted(command, tmp_path, monkeypatch):
@@ -45,13 +49,40 @@ def test_what_was_held_out_is_judged(command, tmp_path, monkeypatch):
     told = f"the part that training held out: {held} cases x 25 steps x 2 channels, 2 classes"
     code, out, _ = command("evaluate", "run", "set")
     assert (code, out.splitlines()[0]) == (0, told)
-    from quadgate.report.parts import parts_of_run
-
     train, part, which = parts_of_run(tmp_path / "run")
     assert (len(train), len(part), which) == (200 - held, held, told)
     assert not set(train.names) & set(part.names)
     (tmp_path / "set" / "part-00000.parquet").rename(tmp_path / "set" / "other.parquet")
     assert "whether it learned from some of these is not known" in command("evaluate", "run", "set")[1]
+
+
+def test_what_is_damaged_and_left_out_stands_in_the_report(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = make_sequences(120, time=25, channels=2, seed=1)
+    np.savez("data.npz", X=np.stack(made.series), y=np.array(["no", "yes"])[made.labels])
+    command("data", "pack", "data.npz", "set")
+    table = pq.read_table("set/part-00000.parquet")
+    pq.write_table(table.slice(0, 25 * 30).drop_columns(["1"]), "set/part-00001.parquet")
+    (tmp_path / "set" / "part-00002.parquet").write_bytes(b"PAR1")
+    options = ("--out", "run", "--units", "2", "--epochs", "1")
+    code, _, err = command("train", "set", *options)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "(1 more like it); --skip-damaged goes on with the rest, 1 row groups" in err
+    code, out, _ = command("train", "set", *options, "--skip-damaged")
+    assert code == 0
+    why = "part-00001.parquet: found no column '1', expected it as in the other files (1)"
+    assert f"left out: {why} (30 cases)" in out.splitlines()
+    lost = json.loads((tmp_path / "run" / "report.json").read_text())["data"]["left_out"]
+    assert lost[1] == {"what": why, "cases": 30}
+    assert lost[0]["what"].startswith("part-00002.parquet: damaged, or no Parquet: ")
+    assert (len(lost), lost[0]["cases"]) == (2, None)
+    kept = left_out_of_run(tmp_path / "run")
+    assert [(one.what, one.cases) for one in kept] == [(one["what"], one["cases"]) for one in lost]
+    _, judged, which = parts_of_run(tmp_path / "run")  # damaged as it is, the set is read again as it was
+    assert which.startswith("the part that training held out: ")
+    note, table = _data_card(SimpleNamespace(parts={"judged": judged}), kept)[1:3]
+    assert note.text == "Left out, since it is damaged: at least 30 cases, which the model never saw."
+    assert list(table.rows) == [[lost[0]["what"], "not known"], [why, 30]]
 
 
 def test_arrays_are_trained_on_beside_parquet_files(command, tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ class KillAt(Callback):
 def run(folder: str, out: Path, *callbacks: Callback) -> History:
     """Train, with a checkpoint after every batch."""
     part.WINDOW, loop.KEPT_EVERY = 80_000, 0.0  # half of the row groups of the small set
-    learn, judge, _ = parts_on_disk(folder, SETTINGS)
+    learn, judge, *_ = parts_on_disk(folder, SETTINGS)
     assert len(judge) > 0
     write_down_what_is_read(Path(f"{out}-read-{Workers.here().rank}"))
     return train(learn, SETTINGS, out, resume=True, callbacks=callbacks).history

@@ -142,7 +142,7 @@ def test_the_disk_learns_what_the_memory_learns(tmp_path):
     sequences = make_sequences(300, time=25, channels=2, seed=4)
     pack(Held(sequences), tmp_path / "set", "x")
     settings = Settings(units=8, epochs=12, frames=0, steps=0, batches=1, batch_size=16, learning_rate=0.02)
-    learn, judge, how = parts_on_disk(str(tmp_path / "set"), settings)
+    learn, judge, how, _ = parts_on_disk(str(tmp_path / "set"), settings)
     assert how[0] == "300 cases x 25 steps x 2 channels, 2 classes"
     run = train(learn, settings, tmp_path / "run")
     chances, _ = run.model.run(list(judge.series), output="probabilities")
@@ -173,7 +173,7 @@ def test_a_class_at_every_step(tmp_path):
     steps = [np.repeat([label, 1 - label], 10) for label in base.labels]
     pack(Held(Sequences(base.series, step_labels=steps)), tmp_path / "set", "x")
     settings = preset("stream").changed(units=3, epochs=1, batch_size=8)
-    learn, judge, _ = parts_on_disk(str(tmp_path / "set"), settings)
+    learn, judge, *_ = parts_on_disk(str(tmp_path / "set"), settings)
     run = train(learn, settings, tmp_path / "run")
     assert judge.step_labels is not None
     assert run.history.epochs[-1].train_loss > 0

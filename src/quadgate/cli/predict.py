@@ -116,7 +116,7 @@ def _piece_by_piece(
         )
     if data is not None and is_parquet_set(data):
         with bar("looking for cases that are cut in two") as tell:
-            cases: ParquetSet | FolderOfFiles = ParquetSet.open(data, columns, skip_damaged, tell)
+            cases: ParquetSet | FolderOfFiles = ParquetSet.open(data, columns, skip_damaged, tell, labelled=False)
         typer.echo("\n".join(getattr(cases, "how", ())), err=True)
     elif data is not None and Path(data).is_dir():
         cases = FolderOfFiles.open(Path(data), columns)

@@ -36,7 +36,7 @@ def report(
     from quadgate.model import write_atomically
     from quadgate.report.findings import find
     from quadgate.report.page import report_page
-    from quadgate.report.parts import find_case, parts_of_run, trained_of_run
+    from quadgate.report.parts import find_case, left_out_of_run, parts_of_run, trained_of_run
     from quadgate.report.record import REPORT, add_to_report
     from quadgate.training.history import History
 
@@ -57,7 +57,7 @@ def report(
     history = History(run / "history.jsonl").epochs if run.is_dir() else []
     findings = find(model, train, part, history, lambda: trained_of_run(run, model, train, progress), place, progress)
     progress("drawing the page")
-    page = report_page(findings)
+    page = report_page(findings, left_out_of_run(run))
     target = out or run / "report.html"
     with write_atomically(target) as beside:
         beside.write_text(page, encoding="utf-8")

@@ -94,8 +94,9 @@ def train(
         data, test = pair[0], Path(pair[1])
     source: dict[str, Any] = {
         "source": data, "x": x, "y": y, "test": test, "axes": axes, "channels": channels, "case": case, "time": time,
-        "label": label, "group": group,
+        "label": label, "group": group, "skip_damaged": skip_damaged,
     }  # fmt: skip
+    left_out: tuple[parquet.LeftOut, ...] = ()
     learn: Sequences | parquet.Part
     on_disk = data is not None and parquet.is_parquet_set(data)
     with training.of_torchrun(settings.device) as workers, training.watched(workers):
@@ -109,7 +110,9 @@ def train(
                     )
             with bar("measuring the set") as tell:
                 columns = Columns(case, time, label, group)
-                learn, judge, how = training.parts_on_disk(str(data), settings, columns, test, skip_damaged, tell)
+                learn, judge, how, left_out = training.parts_on_disk(
+                    str(data), settings, columns, test, skip_damaged, tell
+                )
         else:
             found = read(**source)
             learn, judge, held = training.hold_out(found, settings)
@@ -137,7 +140,7 @@ def train(
     if not workers.first:
         return
     scores = report.evaluate(run.model, judge)
-    document = report.write_report(run, how, judge, scores, source, streamed=on_disk)
+    document = report.write_report(run, how, judge, scores, source, streamed=on_disk, left_out=left_out)
     if as_json:
         typer.echo(json.dumps({"run": str(folder)} | document))
         return

@@ -30,6 +30,7 @@ def read(
     time: str | None = None,
     label: str | None = None,
     group: str | None = None,
+    skip_damaged: bool = False,
 ) -> Dataset:
     """Read series and their labels from a file, a folder, or an archive by name.
 
@@ -57,6 +58,7 @@ def read(
         time: its column of times; `"none"` says that no column is one.
         label: the column of the label.
         group: the column of the subject or machine, or an array's name in an `.npz`.
+        skip_damaged: whether what is damaged of a set of Parquet files is left out.
 
     Returns:
         The cases, the test part if the source has one, and `how`: lines that tell the sizes and how it was read.
@@ -79,11 +81,11 @@ def read(
     if x is not None:
         data = _read_arrays(Path(x), None if y is None else Path(y), given)
     else:
-        data = _read_source(str(source), given)
+        data = _read_source(str(source), given, skip_damaged)
     if test is not None:
         if data.test is not None:
             raise InputError(f"{source}: found a test part of its own, expected none where test is given")
-        beside = _read_source(str(test), given)
+        beside = _read_source(str(test), given, skip_damaged)
         data = _with_test(data, beside.train, beside.how)
     if data.test is None:
         sizes: tuple[str, ...] = (data.train.describe(),)
@@ -94,12 +96,13 @@ def read(
     return Dataset(data.train, data.test, (*sizes, *data.how))
 
 
-def _read_source(source: str, given: dict[str, Any]) -> Dataset:
+def _read_source(source: str, given: dict[str, Any], skip_damaged: bool = False) -> Dataset:
     from quadgate.data.parquet import is_parquet_set  # whose packing reads through this door, too
 
     if is_parquet_set(source):
         refuse_arguments(given, f"{source}, a set of Parquet files", "case", "time", "label", "group")
-        return _read_set(source, Columns(given["case"], given["time"], given["label"], given["group"]))
+        columns = Columns(given["case"], given["time"], given["label"], given["group"])
+        return _read_set(source, columns, skip_damaged)
     path = Path(source)
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -124,11 +127,11 @@ def _read_source(source: str, given: dict[str, Any]) -> Dataset:
     raise InputError(f"{path}: found the ending {suffix!r}, expected one of {known}, or a folder")
 
 
-def _read_set(source: str, columns: Columns) -> Dataset:
+def _read_set(source: str, columns: Columns, skip_damaged: bool) -> Dataset:
     """Read a set that may be larger than memory: all of it, or a sample of what there is."""
     from quadgate.data.parquet import ParquetSet, Part, statistics_of
 
-    data = ParquetSet.open(source, columns)
+    data = ParquetSet.open(source, columns, skip_damaged)
     found, told = Part.whole(data, statistics_of(data)).sample(SAMPLE)
     return Dataset(found, how=data.how if told is None else (*data.how, told))
 

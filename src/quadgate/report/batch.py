@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
@@ -84,7 +84,6 @@ def plan(run: Path, data: ParquetSet | FolderOfFiles, output: Path) -> Job:
         units = [(start, min(start + FILES, size)) for start in range(0, size, FILES)]
         known = repr([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in data.files] + [data.given])
     else:
-        data = replace(data, roles=replace(data.roles, label=None))  # what the cases are is not asked
         units, known = _units_of(data), data.fingerprint
         zeros = np.zeros((model.inputs + 1, len(data.channels)), np.float32)
         predict(model, Sequences((zeros,), channels=data.channels, source=data.name))  # refused before a set is read

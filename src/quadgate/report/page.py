@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from quadgate.data.parquet import LeftOut
 from quadgate.explain.case_page import case_blocks, case_lead
 from quadgate.explain.pages import Figure, Note, Raw, Section, Table, drawing, render, svg
 from quadgate.explain.pages.figures import COLOURS, count_along
@@ -16,8 +18,8 @@ from quadgate.report.text import NAMES
 _MOST_ROWS = 200  # of a table
 
 
-def report_page(found: Findings) -> str:
-    """Return the page as HTML text that loads nothing.
+def report_page(found: Findings, left_out: Sequence[LeftOut] = ()) -> str:
+    """Return the page as HTML text that loads nothing; `left_out` is what of the data was damaged.
 
     Raises:
         MissingDependencyError: matplotlib or Jinja2 is not installed.
@@ -49,7 +51,7 @@ def report_page(found: Findings) -> str:
         Section("Can it be believed?", notes, id="believe"),
         Section("How good it is", _quality(found), id="quality"),
         *([Section("How it learned", [_learning(found.history)], id="learning")] if found.history else []),
-        Section("The data", _data_card(found), id="data"),
+        Section("The data", _data_card(found, left_out), id="data"),
         Section("Why it said that", [Raw(_chooser(found))], id="why"),
         *cases,
         Section("Variables", [_variables(found)], id="variables"),
@@ -171,12 +173,18 @@ def _learning(history: list[Any]) -> Figure:
     return Figure(picture, caption, caption, Table(["stage", "epoch", "training", "validation", "accuracy"], rows))
 
 
-def _data_card(found: Findings) -> list[Any]:
+def _data_card(found: Findings, left_out: Sequence[LeftOut]) -> list[Any]:
     parts = found.parts
     rows = [[name, part.describe(), sum(one.size for one in part.series)] for name, part in parts.items()]
     blocks: list[Any] = [
         Table(["part", "sizes", "numbers"], rows, "None is missing: a missing value is refused when it is read.")
     ]
+    if left_out:
+        known = sum(one.cases or 0 for one in left_out)
+        least = "at least " if any(one.cases is None for one in left_out) else ""
+        told = f"Left out, since it is damaged: {least}{known:,} cases, which the model never saw"
+        lost = [[one.what, "not known" if one.cases is None else one.cases] for one in left_out]
+        blocks += [Note(f"{told}.", "warning"), Table(["file or row group", "cases"], lost[:_MOST_ROWS], told)]
     classes = np.unique(np.concatenate([part.classes for part in parts.values()]))
     shares = [
         [str(c), *(f"{(p.labels == c).sum()} ({(p.labels == c).mean():.1%})" for p in parts.values())] for c in classes

@@ -13,7 +13,7 @@ import numpy as np
 
 from quadgate.data import Dataset, Sequences, read, split
 from quadgate.data.columns import Columns
-from quadgate.data.parquet import ParquetSet, Part, is_parquet_set, statistics_of
+from quadgate.data.parquet import LeftOut, ParquetSet, Part, is_parquet_set, statistics_of
 from quadgate.data.parquet.part import JUDGED, SHOWN
 from quadgate.data.read import SAMPLE
 from quadgate.errors import FileFormatError, InputError, QuadgateError
@@ -162,7 +162,7 @@ def _whole(data: Dataset) -> tuple[Sequences, str]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a run's report.json says of its data: fingerprints, how they were divided, where a class stands."""
+    """What a run's report.json says of its data: fingerprints, how divided, where a class stands, what was left out."""
 
     training: str
     test_fraction: float
@@ -170,6 +170,7 @@ class _Kept:
     at_steps: bool
     streamed: bool
     read: dict[str, Any]
+    left_out: tuple[LeftOut, ...]
 
     def find(self, data: Dataset) -> tuple[Sequences, Sequences] | None:
         """Return the training part and the part that was not learned from, or None where these are other data."""
@@ -223,9 +224,20 @@ def _kept(run: Path) -> _Kept | None:
             at_steps=data["a_class_at"] == "each step",
             streamed=bool(data.get("streamed", False)),
             read=dict(data["read"]),
+            left_out=tuple(LeftOut(**one) for one in data.get("left_out", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error
+
+
+def left_out_of_run(run: Path) -> tuple[LeftOut, ...]:
+    """Return what of a run's data was damaged and left out of its training.
+
+    Raises:
+        FileFormatError: the run's report.json is damaged.
+    """
+    kept = _kept(run)
+    return () if kept is None else kept.left_out
 
 
 def trained_of_run(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quadgate.data import Sequences
+from quadgate.data.parquet import LeftOut
 from quadgate.errors import InputError
 from quadgate.model import write_atomically
 from quadgate.report.metrics import Scores
@@ -23,7 +24,13 @@ PACKAGES = ("quadgate", "torch", "numpy", "scikit-learn", "safetensors")
 
 
 def write_report(
-    run: Run, how: tuple[str, ...], test: Sequences, scores: Scores, given: dict[str, Any], streamed: bool = False
+    run: Run,
+    how: tuple[str, ...],
+    test: Sequences,
+    scores: Scores,
+    given: dict[str, Any],
+    streamed: bool = False,
+    left_out: tuple[LeftOut, ...] = (),
 ) -> dict[str, Any]:
     """Write `report.json` into the run's folder, whole or not at all, and return what it holds.
 
@@ -34,6 +41,7 @@ def write_report(
         scores: of it.
         given: the arguments of `quadgate.data.read` that gave the data.
         streamed: whether it learned from a set that stayed on the disk.
+        left_out: what of that was damaged.
 
     Raises:
         InputError: the run was not trained into a folder.
@@ -46,6 +54,7 @@ def write_report(
             "source": test.source,
             "how": list(how),
             "streamed": streamed,
+            "left_out": [asdict(one) for one in left_out],
             "read": {name: _kept(value) for name, value in given.items()},
             "a_class_at": "each case" if test.step_labels is None else "each step",
             "fingerprint": {"training": run.data, "test": test.fingerprint()},

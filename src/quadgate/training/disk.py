@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from quadgate.data import Sequences, read
 from quadgate.data.columns import Columns
-from quadgate.data.parquet import ParquetSet, Part, is_parquet_set, statistics_of
+from quadgate.data.parquet import LeftOut, ParquetSet, Part, Statistics, is_parquet_set, statistics_of
 from quadgate.data.parquet.part import JUDGED, SHOWN
 from quadgate.errors import InputError
 from quadgate.training.settings import Settings
+from quadgate.training.workers import Workers
+
+PATIENCE = timedelta(days=7)  # that processes wait for the first one's pass over a set
+
+
+class PartsOnDisk(NamedTuple):
+    """What a run learns from and is judged by.
+
+    Attributes:
+        learn: the training part, which stays on the disk.
+        judge: cases to judge by.
+        how: lines that tell what they are.
+        left_out: what is damaged and left out, of the test part too.
+    """
+
+    learn: Part
+    judge: Sequences
+    how: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def parts_on_disk(
@@ -20,8 +41,8 @@ def parts_on_disk(
     test: str | Path | None = None,
     skip_damaged: bool = False,
     tell: Callable[[int, int], None] = lambda _, __: None,
-) -> tuple[Part, Sequences, tuple[str, ...]]:
-    """Return the training part of a set, which stays on the disk, cases to judge by, and lines that tell what they are.
+) -> PartsOnDisk:
+    """Find out what a run learns from and is judged by; of several processes the first measures the set.
 
     Args:
         source: the folder or URL of the set.
@@ -33,9 +54,10 @@ def parts_on_disk(
 
     Raises:
         InputError: the set is damaged, nothing can be learned from it, or the test part has other channels.
+        LostWorkerError: another process does not answer.
     """
-    data = ParquetSet.open(source, columns, skip_damaged)
-    whole = Part.whole(data, statistics_of(data, tell))
+    whole = _measured(source, columns, skip_damaged, tell)
+    data, left_out = whole.data, whole.data.left_out
     whole.check_trainable(settings.every_step)
     how = [whole.describe(), *data.how, "its files are streamed, epoch by epoch: memory does not grow with them"]
     if test is None:
@@ -47,9 +69,11 @@ def parts_on_disk(
         )
         judge, told = held.sample(JUDGED)
     elif is_parquet_set(str(test)):
-        other = ParquetSet.open(test, columns, skip_damaged)
+        other = _measured(str(test), columns, skip_damaged, tell)
+        how += [f"the test part: {line}" for line in other.data.how if line.startswith("left out: ")]
+        left_out += other.data.left_out
         learn = whole
-        judge, told = Part.whole(other, statistics_of(other, tell)).sample(JUDGED)
+        judge, told = other.sample(JUDGED)
     else:
         found = read(test, **vars(columns or Columns()))
         learn, judge, told = whole, found.train, None
@@ -59,7 +83,33 @@ def parts_on_disk(
             "in the training part"
         )
     how.append(f"judged by {told or f'{len(judge):,} cases'}")
-    return learn, judge, tuple(how)
+    return PartsOnDisk(learn, judge, tuple(how), left_out)
+
+
+def _measured(source: str, columns: Columns | None, skip_damaged: bool, tell: Callable[[int, int], None]) -> Part:
+    """Open and measure a set; of several processes the first does the pass, and the others get what it found.
+
+    They open the set after it: what it has kept beside the data spares them to look for cases that are cut in two.
+    """
+    workers = Workers.here()
+
+    mine: list[Part] = []
+
+    def measure() -> bytes:
+        data = ParquetSet.open(source, columns, skip_damaged, tell)
+        mine.append(Part.whole(data, statistics_of(data, tell)))
+        return mine[0].statistics.as_text(data).encode() if workers.size > 1 else b""
+
+    told = workers.told(measure, PATIENCE).decode()
+    if mine:
+        return mine[0]
+    data = ParquetSet.open(source, columns, skip_damaged)
+    found = Statistics.from_text(told, data)
+    if found is None:
+        raise InputError(
+            f"{source}: process {workers.rank} found other files than the first; give all processes the same files"
+        )
+    return Part.whole(data, found)
 
 
 def shown(data: Sequences | Part) -> Sequences:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
@@ -105,8 +106,12 @@ class Workers:
                 f"{what}: process {others[0]} has others than the first; give all processes the same command and files"
             )
 
-    def told(self, answer: Callable[[], bytes]) -> bytes:
+    def told(self, answer: Callable[[], bytes], within: timedelta | None = None) -> bytes:
         """Return on all processes what `answer` returns on the first; it is called there alone.
+
+        Args:
+            answer: what takes no longer than the process group waits,
+            within: or this time, in which the others wait for it.
 
         Raises:
             InputError: what it raises there.
@@ -115,18 +120,23 @@ class Workers:
         if self.size == 1:
             return answer()
         said, refused = b"", None
+        with lost_workers():
+            group = None if within is None else distributed.new_group(backend="gloo", timeout=within)
+        device = _device() if group is None else torch.device("cpu")
         if self.first:
             try:
                 said = answer()
             except QuadgateError as error:
                 said, refused = str(error).encode(), error
-        head = torch.tensor([len(said), refused is not None], dtype=torch.int64, device=_device())
+        head = torch.tensor([len(said), refused is not None], dtype=torch.int64, device=device)
         with lost_workers():
-            distributed.broadcast(head, 0)
-            body = torch.zeros(int(head[0]), dtype=torch.uint8, device=_device())
+            distributed.broadcast(head, 0, group)
+            body = torch.zeros(int(head[0]), dtype=torch.uint8, device=device)
             if self.first:
                 body.copy_(torch.frombuffer(bytearray(said), dtype=torch.uint8) if said else body)
-            distributed.broadcast(body, 0)
+            distributed.broadcast(body, 0, group)
+            if group is not None:
+                distributed.destroy_process_group(group)
         if refused is not None:
             raise refused
         if head[1]:

@@ -8,7 +8,7 @@ import pytest
 
 from quadgate.data import Sequences, make_sequences
 from quadgate.data.columns import Columns
-from quadgate.data.parquet import ParquetSet, is_parquet_set, statistics_of
+from quadgate.data.parquet import LeftOut, ParquetSet, Part, is_parquet_set, statistics_of
 from quadgate.errors import FileFormatError, InputError
 
 
@@ -144,7 +144,7 @@ def test_an_empty_row_group(made):
     assert one_line(folder).startswith("part-1.parquet, row group 0: found no row, expected at least one; --skip")
     kept = ParquetSet.open(folder, skip_damaged=True)
     assert len(kept.groups) == 6
-    assert kept.left_out == ("part-1.parquet, row group 0: found no row, expected at least one",)
+    assert kept.left_out == (LeftOut("part-1.parquet, row group 0: found no row, expected at least one", 0),)
 
 
 def test_a_case_that_spans_two_files(made, write):
@@ -289,3 +289,113 @@ def test_cut_cases_are_named_by_two_passes_however_many_there_are(tmp_path):
     assert (len(seen), sorted(found.excluded)) == (40, names)
     with pytest.raises(InputError, match="found no case that is not left out"):
         statistics_of(found)
+
+
+def test_how_many_cases_are_left_out_is_told_where_anything_tells(made, write):
+    folder, _ = made
+    rewritten(folder / "part-1.parquet", lambda table: table.drop_columns(["c1"]))
+    (folder / "part-2.parquet").write_bytes(b"PAR1")
+    write(folder / "part-9.parquet", make_sequences(2, time=20, channels=3), ["case 14", "case 99"])
+    kept = ParquetSet.open(folder, skip_damaged=True)
+    assert [(one.what[:14], one.cases) for one in kept.left_out] == [
+        ("part-2.parquet", None), ("part-1.parquet", 15), ("part-9.parquet", 1)
+    ]  # fmt: skip
+    assert kept.how[-2].endswith("expected it as in the other files (2) (15 cases)")
+
+
+def test_of_much_that_is_left_out_some_is_printed(tmp_path):
+    folder = table_set(tmp_path / "set", case=[f"{i:03}" for i in range(60)], x=np.arange(60.0))
+    shutil.copy(folder / "a.parquet", folder / "b.parquet")
+    kept = ParquetSet.open(folder, skip_damaged=True)
+    assert len(kept.left_out) == 60
+    assert [line for line in kept.how if line.startswith("left out")][-1] == "left out: 40 more like it"
+
+
+def relabelled(path, change):
+    """Write a file anew with its table changed, row groups as they were."""
+    metadata = pq.read_metadata(path)
+    sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    table = change(pq.read_table(path))
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for size in sizes:
+            writer.write_table(table.slice(0, size), row_group_size=size)
+            table = table.slice(size)
+
+
+NOTHING = [pa.null(), pa.string(), pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int8(), pa.null())]
+
+
+def without_labels(kind, rows=slice(None)):
+    def change(table):
+        values = table["label"].to_pylist()
+        values[rows] = [None] * len(values[rows])
+        column = pa.nulls(len(table), kind) if kind in NOTHING[::3] else pa.array(values, pa.string()).cast(kind)
+        return table.set_column(table.column_names.index("label"), "label", column)
+
+    return change
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+def test_a_file_without_any_label_is_named(made, kind):
+    """As pandas writes a column of nothing, or of categories of which none is there."""
+    folder, _ = made
+    relabelled(folder / "part-1.parquet", without_labels(kind))
+    told = "part-1.parquet: found nothing in the column 'label', expected a label for each case"
+    assert one_line(folder) == f"{told}; --skip-damaged goes on with the rest, 5 row groups"
+    kept = ParquetSet.open(folder, skip_damaged=True)
+    assert kept.left_out == (LeftOut(told, 15),)
+    assert statistics_of(kept).labels.tolist() == ["no", "yes"]
+    unasked = ParquetSet.open(folder, labelled=False)
+    assert sum(len(unasked.read(number)) for number in range(len(unasked.groups))) == 40
+    assert unasked.channels == kept.channels == ("c0", "c1", "c2")
+    assert unasked.fingerprint != kept.fingerprint
+
+
+def test_a_row_group_without_any_label_is_named(made):
+    folder, _ = made
+    sizes = [pq.read_metadata(folder / "part-1.parquet").row_group(number).num_rows for number in (0, 1)]
+    relabelled(folder / "part-1.parquet", without_labels(pa.string(), slice(sizes[0], sum(sizes))))
+    told = "part-1.parquet, row group 1: found nothing in the column 'label', expected a label for each case"
+    assert one_line(folder).startswith(told)
+
+
+def test_a_row_without_a_label_is_named(made):
+    folder, _ = made
+    size = pq.read_metadata(folder / "part-1.parquet").row_group(0).num_rows
+    relabelled(folder / "part-1.parquet", without_labels(pa.string(), slice(size + 5, size + 6)))
+    data = ParquetSet.open(folder, skip_damaged=True)
+    with pytest.raises(InputError, match=r"^part-1\.parquet, row group 1, row 6: found nothing in the column 'label'"):
+        statistics_of(data)
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+def test_a_set_without_any_label_has_none(made, kind):
+    folder, _ = made
+    for file in folder.iterdir():
+        relabelled(file, without_labels(kind))
+    data = ParquetSet.open(folder)
+    assert (data.roles.label, data.channels, data.left_out) == (None, ("c0", "c1", "c2"), ())
+    with pytest.raises(InputError, match="found no labels, expected one for each case"):
+        Part.whole(data, statistics_of(data)).check_trainable()
+
+
+def test_texts_and_categories_are_labels_of_one_type(made):
+    folder, _ = made
+    for number, kind in enumerate((pa.large_string(), pa.dictionary(pa.int8(), pa.string()))):
+        relabelled(
+            folder / f"part-{number}.parquet",
+            lambda table, kind=kind: table.set_column(4, "label", table["label"].cast(kind)),
+        )
+    assert statistics_of(ParquetSet.open(folder)).labels.tolist() == ["no", "yes"]
+
+
+def test_labels_of_two_types_are_refused_where_they_are_asked_for(made):
+    folder, _ = made
+    numbers = {"no": 0, "yes": 1}
+    relabelled(
+        folder / "part-1.parquet",
+        lambda table: table.set_column(4, "label", pa.array([numbers[one] for one in table["label"].to_pylist()])),
+    )
+    told = "part-1.parquet: found the column 'label' of type int64, expected text as in the other files (2)"
+    assert one_line(folder).startswith(told)
+    assert len(ParquetSet.open(folder, labelled=False).groups) == 8

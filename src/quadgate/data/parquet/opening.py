@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from quadgate.data.parquet.place import Place
 from quadgate.errors import FileFormatError, InputError
 
 _INDEX = "__index_level_"  # pandas' row numbers
+EMPTY = "null"  # the type of a column without a value
 Kinds = dict[str, str]
 
 
@@ -33,6 +34,17 @@ class RowGroup:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What is wrong with a file or a row group, in one line, and the row groups that are lost; None: nothing tells."""
+
+    text: str
+    groups: tuple[RowGroup, ...] | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Opened:
     """What the ends of the files say.
 
@@ -41,59 +53,88 @@ class Opened:
         roles: which column is what.
         channels: the columns that are channels.
         fingerprint: a hash of the names, sizes and ends of the files.
-        problems: a line for each that was found.
+        problems: those that were found.
     """
 
     groups: tuple[RowGroup, ...]
     roles: Columns
     channels: tuple[str, ...]
     fingerprint: str
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
-def open_files(place: Place, columns: Columns) -> Opened:
+def open_files(place: Place, columns: Columns, labelled: bool = True) -> Opened:
     """Read the end of every file, and hold them against each other.
+
+    Where only some row groups have labels the others are a problem; where none has, there is no column of labels.
+
+    Args:
+        place: of the files.
+        columns: those that are no channels, where they are not recognised by their names.
+        labelled: whether labels are asked for; what is wrong with their column is no problem without.
 
     Raises:
         InputError: no file is whole, or their columns are not those of a long table.
     """
     names = place.names()
-    problems: list[str] = []
+    problems: list[Problem] = []
     whole: dict[str, Any] = {}
     digest = hashlib.sha256()
     for name, end in zip(names, place.ends(names), strict=True):
         if isinstance(end, FileFormatError):
-            problems.append(str(end))
+            problems.append(Problem(str(end)))
         else:
             whole[name] = end[0]
             digest.update(end[1].encode())
     if not whole:
         raise FileFormatError(f"{place.url}: found no file that is whole; {problems[0]}")
     kinds = {name: _kinds(metadata) for name, metadata in whole.items()}
-    expected = _commonest(list(kinds.values()))
-    roles = columns.find(list(expected), place.url)
+    roles = columns.find(list(_commonest(list(kinds.values()))), place.url)
+    expected = _commonest(_without_empty(roles.label, list(kinds.values())))
     channels = _channels(expected, roles, place.url)
     groups: list[RowGroup] = []
+    unlabelled: list[RowGroup] = []
     for name, metadata in whole.items():
-        wrong = _difference(kinds[name], expected, len(whole))
+        own = _row_groups(name, metadata, roles.case)
+        wrong = _difference(kinds[name], expected, len(whole), roles.label, labelled)
         if wrong is not None:
-            problems.append(f"{name}: {wrong}")
+            problems.append(Problem(f"{name}: {wrong}", own))
             continue
-        if not metadata.num_row_groups:
-            problems.append(f"{name}: found no row group, expected at least one")
-        stored = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
-        place_of_case = stored.index(str(roles.case)) if roles.case in stored else None
-        for number in range(metadata.num_row_groups):
-            found = metadata.row_group(number)
-            group = RowGroup(name, number, found.num_rows, *_bounds(found, place_of_case))
-            if group.rows:
-                groups.append(group)
+        if not own:
+            problems.append(Problem(f"{name}: found no row group, expected at least one", own))
+        for group in own:
+            if not group.rows:
+                problems.append(Problem(f"{group}: found no row, expected at least one", ()))
+            elif labelled and _has_nothing(metadata, group.number, roles.label):
+                unlabelled.append(group)
             else:
-                problems.append(f"{group}: found no row, expected at least one")
+                groups.append(group)
+    digest.update(repr((roles, channels, *unlabelled)).encode())
+    if not labelled or not groups:
+        roles, groups, unlabelled = replace(roles, label=None), groups or unlabelled, unlabelled if groups else []
+    problems.extend(_without_labels(unlabelled, whole, roles.label))
     if not groups:
         raise FileFormatError(f"{place.url}: found no row; {problems[0]}")
-    digest.update(repr((roles, channels)).encode())
     return Opened(tuple(groups), roles, channels, digest.hexdigest(), tuple(problems))
+
+
+def _row_groups(file: str, metadata: Any, case: str | None) -> tuple[RowGroup, ...]:
+    column = _stored(metadata, case)
+    found = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return tuple(RowGroup(file, number, one.num_rows, *_bounds(one, column)) for number, one in enumerate(found))
+
+
+def _without_labels(groups: Sequence[RowGroup], whole: dict[str, Any], label: str | None) -> list[Problem]:
+    """Say which files, or which row groups of a file, have no label at all."""
+    found = []
+    for file in dict.fromkeys(group.file for group in groups):
+        own = tuple(group for group in groups if group.file == file)
+        told = f"found nothing in the column {label!r}, expected a label for each case"
+        if len(own) == whole[file].num_row_groups:
+            found.append(Problem(f"{file}: {told}", own))
+        else:
+            found.extend(Problem(f"{group}: {told}", (group,)) for group in own)
+    return found
 
 
 def table_of(place: Place, group: RowGroup, roles: Columns, channels: Sequence[str]) -> Any:
@@ -208,8 +249,37 @@ def _channels(kinds: Kinds, roles: Columns, source: str) -> tuple[str, ...]:
     return channels
 
 
-def _difference(found: Kinds, expected: Kinds, files: int) -> str | None:
+def _without_empty(label: str | None, kinds: list[Kinds]) -> list[Kinds]:
+    """Give a column of labels that has no type, since it has no value, the type that most others have."""
+    known = Counter(one[label] for one in kinds if label is not None and one.get(label, EMPTY) != EMPTY)
+    if label is None or not known:
+        return kinds
+    kind = known.most_common(1)[0][0]
+    return [one | {label: kind} if one.get(label) == EMPTY else one for one in kinds]
+
+
+def _has_nothing(metadata: Any, number: int, column: str | None) -> bool:
+    """Tell whether a row group has no value in a column, where its end says so."""
+    place = _stored(metadata, column)
+    if place is None:
+        return False
+    found = metadata.row_group(number).column(place)
+    if found.statistics is not None and found.statistics.has_null_count:
+        return bool(found.statistics.null_count == metadata.row_group(number).num_rows)
+    return bool(_kinds(metadata)[str(column)] == EMPTY)
+
+
+def _stored(metadata: Any, column: str | None) -> int | None:
+    """Return the place of a column in a file, or None where it has none of this name."""
+    stored = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    return stored.index(column) if column in stored else None
+
+
+def _difference(found: Kinds, expected: Kinds, files: int, label: str | None, labelled: bool) -> str | None:
     like = f"as in the other files ({files - 1:,})"
+    if label is not None and (not labelled or found.get(label) == EMPTY):
+        expected = {name: kind for name, kind in expected.items() if name != label}
+        found = {name: kind for name, kind in found.items() if name != label}
     for name, kind in expected.items():
         if name not in found:
             return f"found no column {name!r}, expected it {like}"

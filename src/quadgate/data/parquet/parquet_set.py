@@ -14,10 +14,11 @@ from quadgate.data.parquet.opening import RowGroup, cases_alone, open_files, spa
 from quadgate.data.parquet.place import ENDINGS, Place
 from quadgate.data.parquet.rows import encoded, to_sequences
 from quadgate.data.sequences import Sequences
-from quadgate.errors import InputError
+from quadgate.errors import InputError, QuadgateError
 
 STATISTICS = "statistics.json"
 KNOWN = 1000  # characters of it that hold the fingerprint
+TOLD = 20  # lines of what is left out; a report has all
 
 
 def is_parquet_set(source: str) -> bool:
@@ -38,6 +39,23 @@ def parts_of_sets(source: str) -> tuple[str, str] | None:
     return parts if "://" not in source and all(map(is_parquet_set, parts)) else None
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What is left out of a set, in one line, and how many cases it has; None where nothing tells.
+
+    >>> str(LeftOut("b.parquet: found no column 'x'", 12)), str(LeftOut("c.parquet: damaged", None))
+    ("b.parquet: found no column 'x' (12 cases)", 'c.parquet: damaged (how many cases it had is not known)')
+    """
+
+    what: str
+    cases: int | None
+
+    def __str__(self) -> str:
+        if self.cases is None:
+            return f"{self.what} (how many cases it had is not known)"
+        return f"{self.what} ({self.cases:,} {'case' if self.cases == 1 else 'cases'})"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ParquetSet:
     """Series in a folder of Parquet files, one row for each step, read by row groups.
@@ -52,7 +70,7 @@ class ParquetSet:
         roles: which column is what.
         channels: C names.
         fingerprint: by which the set is known again.
-        left_out: a line for each part that is damaged and left out.
+        left_out: what is damaged and left out.
         excluded: cases that are left out because they lie in more than one row group.
 
     >>> import tempfile, pyarrow, pyarrow.parquet
@@ -68,7 +86,7 @@ class ParquetSet:
     roles: Columns
     channels: tuple[str, ...]
     fingerprint: str
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     excluded: frozenset[str] = frozenset()
 
     @classmethod
@@ -78,6 +96,7 @@ class ParquetSet:
         columns: Columns | None = None,
         skip_damaged: bool = False,
         tell: Callable[[int, int], None] = lambda _, __: None,
+        labelled: bool = True,
     ) -> ParquetSet:
         """Open a set by its folder or URL.
 
@@ -86,13 +105,14 @@ class ParquetSet:
             columns: the columns that are no channels, where they are not recognised by their names.
             skip_damaged: whether to leave out what is damaged; `left_out` says what.
             tell: is told how many row groups of how many were looked through for cases that are cut in two.
+            labelled: whether labels are asked for; without, their column is passed over.
 
         Raises:
             FileFormatError: a file is damaged, or has other columns than most: the text names file and row group.
             InputError: there is no file, or a case lies in more than one row group.
         """
         place = Place(str(source))
-        opened = open_files(place, columns or Columns())
+        opened = open_files(place, columns or Columns(), labelled)
         if opened.problems and not skip_damaged:
             more = f" ({len(opened.problems) - 1:,} more like it)" if len(opened.problems) > 1 else ""
             raise InputError(
@@ -109,15 +129,16 @@ class ParquetSet:
                 f"{other}: found the case {name!r}, which is also in {one}{more}, expected a case whole in one row "
                 "group; 'quadgate data pack' puts it together, --skip-damaged leaves it out"
             )
-        cut = tuple(f"{b}: the case {name!r} is also in {a}" for name, (a, b) in spanning.items())
-        fingerprint = found.fingerprint + ("" if not cut else f" without {sorted(spanning)}")
+        lost = [LeftOut(str(problem), found._cases_in(problem.groups)) for problem in opened.problems]
+        lost += [LeftOut(f"{b}: the case {name!r} is also in {a}", 1) for name, (a, b) in spanning.items()]
+        fingerprint = found.fingerprint + ("" if not spanning else f" without {sorted(spanning)}")
         return cls(
             place,
             found.groups,
             found.roles,
             found.channels,
             fingerprint,
-            opened.problems + cut,
+            tuple(lost),
             frozenset(spanning),
         )
 
@@ -139,7 +160,10 @@ class ParquetSet:
         if self.roles.time not in (None, "none"):
             lines.append(f"time: column {self.roles.time!r}, no channel")
         lines.append(f"channels: {', '.join(self.channels)}")
-        return (*lines, *(f"left out: {line}" for line in self.left_out))
+        lines += [f"left out: {one}" for one in self.left_out[:TOLD]]
+        if len(self.left_out) > TOLD:
+            lines.append(f"left out: {len(self.left_out) - TOLD:,} more like it")
+        return tuple(lines)
 
     def read(self, number: int, every_step: bool | None = None) -> Sequences:
         """Read one row group.
@@ -160,6 +184,13 @@ class ParquetSet:
         """Return the names of the cases of a row group."""
         table = cases_alone(self.place, group, self.roles.case)
         return [name for name in encoded(table, str(self.roles.case), str(group))[1] if name not in self.excluded]
+
+    def _cases_in(self, groups: tuple[RowGroup, ...] | None) -> int | None:
+        """Return how many cases are in row groups, whatever else is wrong with them; None where that is not known."""
+        try:
+            return None if groups is None else len({name for group in groups for name in self.cases_of(group)})
+        except QuadgateError:
+            return None
 
     def outline(self, number: int) -> tuple[NDArray[np.int64], list[str]]:
         """Return the steps of each case of a row group `[n]`, and its owner: its group where there are groups, or name.

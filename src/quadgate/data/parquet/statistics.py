@@ -107,6 +107,50 @@ class Statistics:
         """`[K]`, the classes in rising order: whole numbers, or text."""
         return np.unique(tidy_labels(list(self.classes))) if self.classes else np.empty(0, np.int64)
 
+    def as_text(self, data: ParquetSet) -> str:
+        """Return these, which are of some of the row groups, as JSON: the scaling over all of it first, for people."""
+        scaling = self.scaling(np.flatnonzero(self.steps))
+        document: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": data.fingerprint,
+            "row_groups": [len(self.cases), len(data.groups)],
+            "total_cases": int(np.sum(self.cases)),
+            "total_steps": int(self.steps.sum()),
+            "shortest": self.shortest,
+            "longest": self.longest,
+            "channels": {
+                name: {"mean": mean, "std": std}
+                for name, mean, std in zip(data.channels, scaling.mean.tolist(), scaling.scale.tolist(), strict=True)
+            },
+            "every_step": self.every_step,
+            "classes": self.classes,
+            "steps": self.steps.tolist(),
+        }
+        filled = np.flatnonzero(self.steps)  # JSON has no infinity, which an empty bucket's bounds are
+        document["filled"] = filled.tolist()
+        for name in ("mean", "squares", "low", "high"):
+            document[name] = getattr(self, name)[filled].tolist()
+        document["cases"] = self.cases
+        return json.dumps(document, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str | None, data: ParquetSet) -> Statistics | None:
+        """Return what `as_text` wrote, or None where it is not whole, or of other files."""
+        try:
+            document = json.loads(text or "null")
+            if document["format_version"] != FORMAT_VERSION or document["fingerprint"] != data.fingerprint:
+                return None
+            found = cls.empty(len(data.channels))
+            for name in ("mean", "squares", "low", "high"):
+                getattr(found, name)[document["filled"]] = np.array(document[name], np.float64)
+            found.steps = np.array(document["steps"], np.float64)
+            for name in ("cases", "shortest", "longest", "classes", "every_step"):
+                setattr(found, name, document[name])
+        except (ValueError, KeyError, TypeError, IndexError):
+            return None
+        sound = len(found.cases) <= len(data.groups) and found.steps.shape == (BUCKETS,)
+        return found if sound and all(len(one) == BUCKETS for one in found.cases) else None
+
 
 def bucket_of(name: str) -> int:
     """Return the bucket of a case or group."""
@@ -133,7 +177,7 @@ def statistics_of(data: ParquetSet, tell: Callable[[int, int], None] = lambda _,
     Raises:
         FileFormatError, InputError: see `ParquetSet.read`.
     """
-    found = _kept(data) or Statistics.empty(len(data.channels))
+    found = Statistics.from_text(data.place.read_text(STATISTICS), data) or Statistics.empty(len(data.channels))
     begin, whole = len(found.cases), len(data.groups)
     if begin == whole:
         return found
@@ -187,49 +231,7 @@ def _measure(data: ParquetSet, number: int) -> Statistics:
     return found
 
 
-def _keep(data: ParquetSet, found: Statistics) -> bool:
-    """Keep what is known in the folder of the set, its scaling over all of it first, for people."""
-    if not found.steps.any():
-        return True
-    scaling = found.scaling(np.flatnonzero(found.steps))
-    document: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "fingerprint": data.fingerprint,
-        "row_groups": [len(found.cases), len(data.groups)],
-        "total_cases": int(np.sum(found.cases)),
-        "total_steps": int(found.steps.sum()),
-        "shortest": found.shortest,
-        "longest": found.longest,
-        "channels": {
-            name: {"mean": mean, "std": std}
-            for name, mean, std in zip(data.channels, scaling.mean.tolist(), scaling.scale.tolist(), strict=True)
-        },
-        "every_step": found.every_step,
-        "classes": found.classes,
-        "steps": found.steps.tolist(),
-    }
-    filled = np.flatnonzero(found.steps)  # JSON has no infinity, which an empty bucket's bounds are
-    document["filled"] = filled.tolist()
-    for name in ("mean", "squares", "low", "high"):
-        document[name] = getattr(found, name)[filled].tolist()
-    document["cases"] = found.cases
-    return data.place.write_text(STATISTICS, json.dumps(document, ensure_ascii=False) + "\n")
-
-
-def _kept(data: ParquetSet) -> Statistics | None:
-    """Return what was kept, or None where it is not there, not whole, or of other files."""
-    text = data.place.read_text(STATISTICS)
-    try:
-        document = json.loads(text or "null")
-        if document["format_version"] != FORMAT_VERSION or document["fingerprint"] != data.fingerprint:
-            return None
-        found = Statistics.empty(len(data.channels))
-        for name in ("mean", "squares", "low", "high"):
-            getattr(found, name)[document["filled"]] = np.array(document[name], np.float64)
-        found.steps = np.array(document["steps"], np.float64)
-        for name in ("cases", "shortest", "longest", "classes", "every_step"):
-            setattr(found, name, document[name])
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None
-    sound = len(found.cases) <= len(data.groups) and found.steps.shape == (BUCKETS,)
-    return found if sound and all(len(one) == BUCKETS for one in found.cases) else None
+def _keep(data: ParquetSet, found: Statistics) -> None:
+    """Keep what is known in the folder of the set, where that can be written to."""
+    if found.steps.any():
+        data.place.write_text(STATISTICS, found.as_text(data))
