@@ -1,0 +1,1 @@
+"""The LSTM on NVIDIA GPUs: Triton, CUDA C++ and a graph of steps, one signature."""
