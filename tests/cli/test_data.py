@@ -15,7 +15,7 @@ def test_a_set_is_packed_and_measured(command, folder):
         "packed: 30 cases x 25 steps x 4 channels, 2 classes",
         "next: quadgate train packed",
     ]
-    kept = json.loads((folder / "packed" / "statistics.json").read_text())
+    kept = json.loads((folder / "packed" / "_statistics.json").read_text())
     assert (kept["total_cases"], sorted(kept["classes"])) == (30, ["no", "yes"])
     found = ParquetSet.open("packed").read(0)
     at = found.names.index("7")
@@ -31,7 +31,10 @@ def test_an_interrupt_says_how_to_go_on(command, folder, monkeypatch):
         patch.setattr(module, "_write_group", stop)
         code, _, err = command("data", "pack", "data.npz", "packed")
     assert code == 130
-    assert err.splitlines()[-1] == "stopped; go on with: quadgate data pack data.npz packed"
+    assert err.splitlines()[-2:] == [
+        "stopped; 0 cases are packed and stay so",
+        "go on with: quadgate data pack data.npz packed",
+    ]
     code, out, _ = command("data", "pack", "data.npz", "packed", "--json")
     assert code == 0
     assert json.loads(out) == {"source": "data.npz", "cases": {"packed": 30}}

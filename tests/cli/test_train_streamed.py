@@ -20,7 +20,7 @@ def test_a_set_is_trained_on_judged_and_predicted(command, tmp_path, monkeypatch
     lines = out.splitlines()
     assert lines[:5] == [
         "200 cases x 25 steps x 2 channels, 2 classes",
-        "set: a set of Parquet files (1 with 1 row groups)",
+        "set: a set of Parquet files (1 file with 1 row group)",
         "cases: column 'case'",
         "labels: column 'label'",
         "channels: 0, 1",

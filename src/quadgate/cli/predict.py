@@ -134,7 +134,8 @@ def _piece_by_piece(
         raise typer.Exit(INTERRUPTED) from None
     if read != written:
         raise InputError(f"{output}: found {written:,} predictions of {read:,} cases; remove {output} and predict anew")
-    typer.echo(f"{read:,} cases read, {written:,} predictions are in {output} ({len(job.units):,} files)", err=True)
+    files = f"{len(job.units):,} file{'s' * (len(job.units) > 1)}"
+    typer.echo(f"{read:,} cases read, {written:,} predictions are in {output} ({files})", err=True)
     if as_json:
         typer.echo(
             json.dumps({"run": str(run), "data": data, "output": str(output), "cases": read, "predictions": written})

@@ -32,7 +32,7 @@ from quadgate.model import write_atomically
 from quadgate.model.atomic import remove_unfinished
 from quadgate.report.evaluation import Predictions, class_names, predict
 
-JOURNAL = "predictions.json"
+JOURNAL = "_predictions.json"  # readers of Parquet pass over names that begin so
 UNIT = 64 * 2**20  # bytes of series, or
 FILES = 256  # files of a folder, that become one file of the output
 ROWS = 128 * 1024  # predictions in a row group

@@ -209,8 +209,9 @@ def train(
         if not history.epochs:
             raise StoppedError(f"stopped before the first epoch was over; {folder} holds no model yet") from None
         keep()
+        epochs = len(history.epochs)
         raise StoppedError(
-            f"stopped after {len(history.epochs)} epochs; the best network so far is saved in {folder}"
+            f"stopped after {epochs} epoch{'s' * (epochs > 1)}; the best network so far is saved in {folder}"
         ) from None
     model = keep()
     if folder is not None:

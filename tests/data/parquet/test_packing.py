@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from quadgate.data import Sequences, make_sequences, read
-from quadgate.data.parquet import ParquetSet
+from quadgate.data.parquet import ParquetSet, statistics_of
 from quadgate.data.parquet import packing as module
-from quadgate.data.parquet.packing import identity_of, pack
-from quadgate.data.parquet.sources import open_source
+from quadgate.data.parquet.packing import identity_of, pack, packed_so_far
+from quadgate.data.parquet.sources import Held, open_source
 from quadgate.errors import FileFormatError, InputError
 
 SOURCES = ("folder", "labels.csv", "npz", "packed npz", "ts", "table", "parquet", "npy")
@@ -136,6 +136,35 @@ def test_an_interrupted_packing_goes_on_to_the_same_files(kind, stop, tmp_path, 
     assert files == sorted(path.name for path in (tmp_path / "cut").iterdir())
     for name in files:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+
+
+def test_a_file_has_not_too_many_files_of_a_folder_so_that_little_is_lost(tmp_path, monkeypatch):
+    source = write_source("folder", tmp_path, make_sequences(23, time=(20, 30), channels=3, seed=5))
+    (part,) = open_source(str(source), {}).values()
+    assert part.how[:2] == (
+        "csv: a folder for each class: no 12, yes 11",
+        "no/run0.csv, the first of them: comma-delimited, utf-8, a header",
+    )
+    monkeypatch.setattr(type(part), "most", 10)
+
+    def stop(position, _):
+        if position == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(part, tmp_path / "out", "x", stop)
+    assert packed_so_far(tmp_path / "out") == 10
+    assert pack(part, tmp_path / "out", "x") == packed_so_far(tmp_path / "out") == 23
+    assert [pq.read_metadata(file).num_row_groups for file in sorted((tmp_path / "out").glob("*.parquet"))] == [1] * 3
+
+
+def test_other_readers_read_the_folder_of_a_set(tmp_path):
+    pack(Held(make_sequences(9, time=20, channels=3)), tmp_path / "set", "x")
+    statistics_of(ParquetSet.open(tmp_path / "set"))
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
+        "_packing.json", "_statistics.json", "part-00000.parquet"
+    ]  # fmt: skip
+    assert pq.read_table(tmp_path / "set").num_rows == 9 * 20
 
 
 KILLED = """

@@ -36,7 +36,7 @@ def test_every_case_is_read_once_and_as_it_was_written(made):
     labels = [label for part in found for label in part.labels.tolist()]
     assert labels == [("no", "yes")[label] for label in sequences.labels]
     assert data.channels == ("c0", "c1", "c2")
-    assert data.how[0] == "set: a set of Parquet files (3 with 8 row groups)"
+    assert data.how[0] == "set: a set of Parquet files (3 files with 8 row groups)"
 
 
 def test_a_set_behind_a_url_is_the_same_set(made):

@@ -55,7 +55,7 @@ def test_large_offsets_lose_no_digits_and_a_constant_channel_is_exact(tmp_path, 
 def test_the_second_time_nothing_is_read(made, monkeypatch):
     folder, _ = made
     first = statistics_of(ParquetSet.open(folder))
-    document = json.loads((folder / "statistics.json").read_text())
+    document = json.loads((folder / "_statistics.json").read_text())
     assert (document["total_cases"], document["row_groups"]) == (40, [8, 8])
     monkeypatch.setattr(ParquetSet, "read", lambda *_: pytest.fail("read again"))
     again = statistics_of(ParquetSet.open(folder))
@@ -67,7 +67,7 @@ def test_the_second_time_nothing_is_read(made, monkeypatch):
 def test_an_interrupted_pass_goes_on_to_the_same_bits(made, monkeypatch):
     folder, _ = made
     whole = statistics_of(ParquetSet.open(folder))
-    (folder / "statistics.json").unlink()
+    (folder / "_statistics.json").unlink()
     read, seen = ParquetSet.read, []
 
     def stopped(self, number, every_step=None):
@@ -79,7 +79,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(made, monkeypatch):
     monkeypatch.setattr(ParquetSet, "read", stopped)
     with pytest.raises(KeyboardInterrupt):
         statistics_of(ParquetSet.open(folder))
-    assert json.loads((folder / "statistics.json").read_text())["row_groups"] == [5, 8]
+    assert json.loads((folder / "_statistics.json").read_text())["row_groups"] == [5, 8]
     seen.clear()
     monkeypatch.setattr(ParquetSet, "read", lambda self, number: seen.append(number) or read(self, number))
     again = statistics_of(ParquetSet.open(folder))
@@ -100,7 +100,7 @@ def test_a_changed_set_is_passed_over_again(made):
 def test_a_damaged_file_of_statistics_is_written_anew(made, text):
     folder, _ = made
     whole = statistics_of(ParquetSet.open(folder))
-    (folder / "statistics.json").write_text(text)
+    (folder / "_statistics.json").write_text(text)
     np.testing.assert_array_equal(statistics_of(ParquetSet.open(folder)).mean, whole.mean)
 
 
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_to_is_still_read(made, monkeypatch):
         lambda *_: False,
     )
     assert len(statistics_of(ParquetSet.open(folder)).cases) == 8
-    assert not (folder / "statistics.json").exists()
+    assert not (folder / "_statistics.json").exists()
 
 
 def test_a_row_group_whose_cases_are_all_left_out(tmp_path):

@@ -1,6 +1,6 @@
 """Sets of series in Parquet that are larger than memory: packing, opening, statistics, parts, the order of training."""
 
-from quadgate.data.parquet.packing import identity_of, pack
+from quadgate.data.parquet.packing import identity_of, pack, packed_so_far
 from quadgate.data.parquet.parquet_set import LeftOut, ParquetSet, is_parquet_set, parts_of_sets
 from quadgate.data.parquet.part import Part, Window, joined, windows
 from quadgate.data.parquet.sources import open_source
@@ -17,6 +17,7 @@ __all__ = [
     "joined",
     "open_source",
     "pack",
+    "packed_so_far",
     "parts_of_sets",
     "statistics_of",
     "windows",

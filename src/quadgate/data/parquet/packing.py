@@ -20,7 +20,7 @@ from quadgate.model.atomic import remove_unfinished, write_atomically
 
 GROUP = 12 * 2**20  # bytes of series in a row group, of which eight fill a window of training
 FILE = 256 * 2**20  # bytes of series in a file: what a kill can cost
-JOURNAL = "packing.json"
+JOURNAL = "_packing.json"  # readers of Parquet pass over names that begin so
 FORMAT_VERSION = 1
 
 
@@ -69,11 +69,17 @@ def pack(
         name = f"part-{len(journal.files):05}.parquet"
         with write_atomically(folder / name) as beside:
             journal.cases += _write_file(
-                beside, pieces, journal, lambda position: tell(min(position[0], source.size), source.size)
+                beside, pieces, journal, source.most, lambda position: tell(min(position[0], source.size), source.size)
             )
         journal.files.append(name)
         _keep(folder, journal)
     return journal.cases
+
+
+def packed_so_far(folder: Path) -> int:
+    """Return how many cases are in files that are whole, which stay when packing is stopped."""
+    file = folder / JOURNAL
+    return int(json.loads(file.read_text(encoding="utf-8"))["cases"]) if file.exists() else 0
 
 
 def identity_of(source: str, given: dict[str, Any], out: Path | None = None) -> str:
@@ -94,9 +100,10 @@ def identity_of(source: str, given: dict[str, Any], out: Path | None = None) -> 
     return hashlib.sha256(repr((name, sorted(given.items()), found)).encode()).hexdigest()
 
 
-def _write_file(path: Path, pieces: Any, journal: Journal, tell: Callable[[Position], None]) -> int:
-    """Write one file from the next pieces, and move the journal's position; return the number of cases."""
+def _write_file(path: Path, pieces: Any, journal: Journal, most: int | None, tell: Callable[[Position], None]) -> int:
+    """Write one file from the next pieces, at most so many units; move the journal's position, return the cases."""
     parquet = require("pyarrow.parquet", f"{path.parent} cannot be packed", "train,parquet")
+    begin = journal.position[0]
     writer: Any = None
     waiting: list[Sequences] = []
     cases, held, written = 0, 0, 0
@@ -111,7 +118,7 @@ def _write_file(path: Path, pieces: Any, journal: Journal, tell: Callable[[Posit
             cases += len(sequences)
             journal.position = position
             tell(position)
-            if written >= FILE:
+            if written >= FILE or (most is not None and position[0] - begin >= most):
                 break
         if waiting:
             writer = _write_group(parquet, writer, path, waiting)

@@ -16,7 +16,7 @@ from quadgate.data.parquet.rows import encoded, to_sequences
 from quadgate.data.sequences import Sequences
 from quadgate.errors import InputError, QuadgateError
 
-STATISTICS = "statistics.json"
+STATISTICS = "_statistics.json"  # readers of Parquet pass over names that begin so
 KNOWN = 1000  # characters of it that hold the fingerprint
 TOLD = 20  # lines of what is left out; a report has all
 
@@ -155,8 +155,9 @@ class ParquetSet:
             for what, name in (("cases", self.roles.case), ("labels", self.roles.label), ("groups", self.roles.group))
             if name is not None
         ]
-        files = len({group.file for group in self.groups})
-        lines = [f"{self.name}: a set of Parquet files ({files:,} with {len(self.groups):,} row groups)", *roles]
+        files, groups = len({group.file for group in self.groups}), len(self.groups)
+        sizes = f"{files:,} file{'s' * (files > 1)} with {groups:,} row group{'s' * (groups > 1)}"
+        lines = [f"{self.name}: a set of Parquet files ({sizes})", *roles]
         if self.roles.time not in (None, "none"):
             lines.append(f"time: column {self.roles.time!r}, no channel")
         lines.append(f"channels: {', '.join(self.channels)}")

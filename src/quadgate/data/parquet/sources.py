@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class Source(Protocol):
         """How many units there are; a position begins with the number of those that are done."""
 
     @property
+    def most(self) -> int | None:
+        """How many units become one file at most, where reading them takes longer than their bytes tell."""
+
+    @property
     def how(self) -> tuple[str, ...]:
         """Lines that tell how it is read."""
 
@@ -51,6 +55,8 @@ class Held:
 
     sequences: Sequences
     how: tuple[str, ...] = ()
+
+    most: ClassVar[int | None] = None
 
     @property
     def size(self) -> int:
@@ -75,6 +81,8 @@ class Folder:
 
     files: FolderOfFiles
 
+    most: ClassVar[int | None] = 4096  # about half a minute of reading
+
     @property
     def size(self) -> int:
         """The number of files."""
@@ -83,7 +91,9 @@ class Folder:
     @property
     def how(self) -> tuple[str, ...]:
         """Lines that tell how it is read."""
-        return (self.files.told, *self.files.read(0).how)
+        told, *lines = self.files.read(0).how
+        first = f"{self.files.files[0].relative_to(self.files.folder).as_posix()}, the first of them"
+        return (told, *(line.replace("1 files", first) for line in lines))
 
     def pieces(self, position: Position) -> Iterator[Piece]:
         """Give the case of each file."""
@@ -122,6 +132,8 @@ class Arrays:
         kept = tidy_labels(told_labels["labels"], path.name) if told_labels else None
         lengths, groups = found.get("lengths"), found.get("groups")
         return cls(found["x"], kept, lengths, groups, axes, channels, path.name, (*more, *told))
+
+    most: ClassVar[int | None] = None
 
     @property
     def size(self) -> int:
@@ -196,6 +208,8 @@ class Tables:
             raise InputError(f"{opened.problems[0]}; move it away to pack the other files")
         how = (f"{source}: {len(opened.groups):,} row groups, in their order",)
         return cls(place, opened.roles, opened.channels, opened.groups, how)
+
+    most: ClassVar[int | None] = None
 
     @property
     def size(self) -> int:

@@ -169,7 +169,7 @@ def buckets_of_owners(owners: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def statistics_of(data: ParquetSet, tell: Callable[[int, int], None] = lambda _, __: None) -> Statistics:
-    """Return the statistics of a set: from `statistics.json` where it belongs to these files, else from one pass.
+    """Return the statistics of a set: from `_statistics.json` where it belongs to these files, else from one pass.
 
     What an interrupted pass has found is kept, and the next goes on from there. The pass says by `tell` how many row
     groups of how many are done. A folder that cannot be written to is passed over again each time.
