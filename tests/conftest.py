@@ -14,6 +14,10 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # where JAX is installed too, the tests run Keras on torch
 
+# Without a GPU, Triton's kernels are run by its interpreter; Triton asks when they are imported.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Every run explores new examples, but where a change is judged: there the examples are the same each time.
 hypothesis.settings.register_profile("judge", derandomize=True, deadline=None)
 

@@ -100,7 +100,8 @@ def backward(one: Problem, lstm=cpu.lstm_backward, gru=cpu.gru_backward, **optio
     """The gradients by name: of x, of each part of the starting state, of each array."""
     d_state = one.d_state if len(one.d_state) > 1 else one.d_state[0]
     d_x, d_start, gradient = _called(lstm, gru, one, one.d_outputs, d_state, **options)
-    return {"x": d_x, **dict(zip("ch", reversed(_flat([d_start])), strict=False)), **arrays_of(gradient)}
+    parts = _flat([d_start])
+    return {"x": d_x, **dict(zip("ch"[-len(parts) :], parts, strict=True)), **arrays_of(gradient)}
 
 
 def judged_forward(one: Problem, **options) -> list[np.ndarray]:

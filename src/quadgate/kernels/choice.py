@@ -59,7 +59,7 @@ def lstm(
     ((2, 4, 2), 'float32', True)
     """
     choice = explain_choice()
-    _log("lstm", str(choice))
+    log_once("lstm", str(choice))
     if choice.implementation == "compiled":
         from quadgate.kernels import cpu
 
@@ -96,7 +96,7 @@ def gru(
     ((2, 4, 2), 'float32', True)
     """
     choice = explain_choice()
-    _log("gru", str(choice))
+    log_once("gru", str(choice))
     if choice.implementation == "compiled":
         from quadgate.kernels import cpu
 
@@ -145,7 +145,7 @@ def _compiled() -> Choice:
 
 
 @cache
-def _log(cell_kind: str, line: str) -> None:
-    """Say it once, where `QUADGATE_LOG=1` asks for it."""
+def log_once(cell_kind: str, line: str) -> None:
+    """Say once what a cell runs on, where `QUADGATE_LOG=1` asks for it."""
     if os.environ.get("QUADGATE_LOG") == "1":
         sys.stderr.write(f"quadgate: {cell_kind} runs on {line}\n")

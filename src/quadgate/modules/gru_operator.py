@@ -24,9 +24,9 @@ from quadgate.modules.tensors import (
     NARROW_DTYPES,
     bare,
     dense,
+    in_type,
     kernel_fits,
     whole_numbers,
-    widened,
 )
 from quadgate.modules.together import Operator, joined
 
@@ -193,7 +193,7 @@ class GRULayer(NamedTuple):
     def widened(self) -> GRULayer:
         """Bring what is of a narrow type to float32."""
         given: tuple[Any, ...] = self[:_LAYOUT]
-        tensors = [widened(one) for one in given]
+        tensors = [in_type(one, torch.float32) for one in given]
         tensors[_LENGTHS] = self.lengths
         return GRULayer._make([*tensors, *self[_LAYOUT:]])
 

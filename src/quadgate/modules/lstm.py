@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
+from quadgate.modules.gpu import gains
 from quadgate.modules.operator import OPERATOR, LSTMLayer, run_layers
 from quadgate.modules.options import (
     add_parameters,
@@ -145,7 +146,8 @@ class LSTM(nn.RNNBase):
             RuntimeError, ValueError: as `torch.nn.LSTM`.
             InputError: lengths that do not fit, or that are given beside a PackedSequence.
         """
-        if not kernels_take(input) and has_defaults(self, LSTM, _OPTIONS) and lengths is None and not cells:
+        taken = kernels_take(input) or gains(self, input)
+        if not taken and has_defaults(self, LSTM, _OPTIONS) and lengths is None and not cells:
             return _TORCH_FORWARD(self, input, hx)
         return run_stack(self, self._beside, self._behind, input, hx, lengths, cells)
 

@@ -19,7 +19,9 @@ from torch import Tensor, library
 
 from quadgate.cell import Activations
 from quadgate.errors import InputError
+from quadgate.kernels.gpu.crossover import CUDNN
 from quadgate.layouts import find
+from quadgate.modules import gpu
 from quadgate.modules.derivatives import differentiate_gradient
 from quadgate.modules.placement import Placement, Weights, normal, placed
 from quadgate.modules.reserve import reserve
@@ -39,9 +41,9 @@ from quadgate.modules.tensors import (
     NARROW_DTYPES,
     bare,
     dense,
+    in_type,
     kernel_fits,
     whole_numbers,
-    widened,
 )
 from quadgate.modules.together import Operator, joined
 
@@ -86,7 +88,9 @@ def lstm(
     each number of these equations is. They are read in place, and gradients are written in the same arrangement. The
     layout settles the defaults of `forget_bias` and `activations`, and nothing else: every option goes with every one.
 
-    float16 and bfloat16 are computed in float32; the result is of their type again, or float32 under autocast.
+    float16 and bfloat16 are computed in float32; the result is of their type again, or float32 under autocast. On a GPU
+    they are computed in their type with sums and cell states in float32, and under autocast all is of its type.
+    `quadgate.kernels.gpu` says what runs there. A gradient that cuDNN made has no derivative.
 
     Args:
         x: `[N, T, C]`, of any strides. What stands past the end of a case, NaN too, reaches neither a result nor a
@@ -236,10 +240,10 @@ class LSTMLayer(NamedTuple):
             check_tensor("state h", self.h, [N, found.width], self.kernel)
         return found
 
-    def widened(self) -> LSTMLayer:
-        """Bring what is of a narrow type to float32."""
+    def in_type(self, dtype: torch.dtype) -> LSTMLayer:
+        """Bring the tensors of the types that autocast knows to one of them."""
         given: tuple[Any, ...] = self[:_LAYOUT]
-        tensors = [widened(one) for one in given]
+        tensors = [in_type(one, dtype) for one in given]
         tensors[_LENGTHS] = self.lengths
         return LSTMLayer._make([*tensors, *self[_LAYOUT:]])
 
@@ -273,9 +277,12 @@ class LSTMLayer(NamedTuple):
 def run_layers(layers: Sequence[LSTMLayer]) -> tuple[Tensor, list[State]]:
     """Run one layer, or two directions over the same input; results are those of `lstm`, outputs beside each other."""
     x = layers[0].x
+    if x.device.type == "cuda":
+        found = [_on_gpu(layer) for layer in layers]
+        return joined([outputs for outputs, _ in found]), [state for _, state in found]
     given, autocast = x.dtype, torch.is_autocast_enabled(x.device.type)
     if autocast or given in NARROW_DTYPES:
-        layers = [one.widened() for one in layers]
+        layers = [one.in_type(torch.float32) for one in layers]
     if kernel_fits(layers[0].x):
         outputs, *rest = _run(layers)
         states = [(c, h) for c, h, _ in zip(rest[::3], rest[1::3], rest[2::3], strict=True)]
@@ -289,6 +296,25 @@ def run_layers(layers: Sequence[LSTMLayer]) -> tuple[Tensor, list[State]]:
     return outputs, states
 
 
+def _on_gpu(layer: LSTMLayer) -> Results:
+    """Run a layer on an NVIDIA GPU, under autocast in its type, by what is fastest there."""
+    if torch.is_autocast_enabled("cuda"):
+        layer = layer.in_type(torch.get_autocast_dtype("cuda"))
+    training = torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in layer)
+    way = gpu.way(layer, layer.check(), training).implementation
+    if layer.lengths is not None and layer.lengths.device.type == "cpu":
+        layer = layer._replace(lengths=lengths_tensor(layer.lengths, layer.x_by_case))
+    with torch.autocast("cuda", enabled=False):
+        if way == CUDNN:
+            return gpu.as_cudnn(layer)
+        if way == gpu.LOOP:
+            outputs, state = layer.in_type(torch.float32).as_loop(layer.lengths)
+            given = layer.x.dtype
+            return outputs.to(given), (state[0].to(given), state[1].to(given))
+        outputs, c, h, _ = torch.ops.quadgate.lstm(*layer, training)
+    return outputs, (c, h)
+
+
 _WIDTH = len(LSTMLayer._fields)
 _LAYOUT = LSTMLayer._fields.index("layout")
 _LENGTHS = LSTMLayer._fields.index("lengths")
@@ -297,7 +323,8 @@ _LENGTHS = LSTMLayer._fields.index("lengths")
 def _room_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Make room for the results; alone, this is the operator on tensors that have no numbers."""
     layer, keep = LSTMLayer(*arguments[:_WIDTH]), arguments[_WIDTH]
-    return _room_for(layer, layer.check(), keep, layer.x.new_empty)
+    on_gpu = layer.x.device.type == "cuda"
+    return _room_for(layer, layer.check(), keep, partial(layer.x.new_empty, dtype=torch.uint8 if on_gpu else None))
 
 
 def _room_for(
@@ -314,7 +341,9 @@ def _room_for(
 
 
 def _kept_size(layer: LSTMLayer, found: Placement) -> int:
-    """Return how many elements a way back needs; N and T may be symbols."""
+    """Return how many elements a way back needs, on a GPU bytes; N and T may be symbols."""
+    if layer.x.device.type == "cuda":
+        return gpu.kept_size(layer, found)
     N, T = layer.cases, layer.x.shape[0 if layer.time_major else 1]
     every = layer.recompute_every or 1
     forms = layer.peepholes is not None, layer.projection is not None
@@ -425,6 +454,14 @@ OPERATOR = Operator(
 _run = OPERATOR.runner()
 
 
+def _forward_on_gpu(*arguments: Any) -> tuple[Tensor, ...]:
+    return gpu.forward(LSTMLayer(*arguments[:_WIDTH]), arguments[_WIDTH])
+
+
+def _backward_on_gpu(*arguments: Any) -> tuple[Tensor, ...]:
+    return gpu.backward(LSTMLayer(*arguments[:_WIDTH]), *arguments[_WIDTH:])
+
+
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - named by PyTorch
     layer = LSTMLayer(*inputs[:_WIDTH])
     _, _, *d_results, _, _ = inputs[_WIDTH:]
@@ -447,6 +484,8 @@ def _differentiate_backward(ctx: Any, *d_gradients: Tensor | None) -> tuple[Tens
 
 LIBRARY.impl("lstm", OPERATOR.forward, "CPU")
 LIBRARY.impl("lstm_backward", OPERATOR.backward_plain, "CPU")
+LIBRARY.impl("lstm", _forward_on_gpu, "CUDA")
+LIBRARY.impl("lstm_backward", _backward_on_gpu, "CUDA")
 library.register_fake("quadgate::lstm", _room_forward, lib=LIBRARY)
 library.register_fake("quadgate::lstm_backward", _room_backward, lib=LIBRARY)
 library.register_autograd("quadgate::lstm", OPERATOR.differentiate, setup_context=_keep_forward, lib=LIBRARY)

@@ -8,7 +8,7 @@ weights of the input (and those of the state where the framework joins the two),
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,22 +82,61 @@ def normal(layout: str, weights: Weights) -> Normal:
     >>> normal("torch.nn.LSTM", weights).w_x
     tensor([[0., 1., 4., 5., 2., 3., 6., 7.]])
     """
-    found = placed(layout, weights, dense=True)
     tensors = [one.reshape(-1) for one in weights if one is not None]
-    rows_of = (found.inputs, found.width, 1, 1, 1, found.units)
-    columns = (found.units,) * 5 + (found.width,)
 
     def gathered(place: Place, rows: int, units: int) -> Tensor:
-        k, offsets, row_stride, unit_stride = place
-        down, across = (torch.arange(size, device=tensors[k].device) for size in (rows, units))
-        starts = torch.tensor(offsets, device=tensors[k].device)
-        index = starts[:, None] + across * unit_stride + (down * row_stride)[:, None, None]
-        return tensors[k][index.flatten()].view((rows, -1) if row_stride else (-1,))
+        source = tensors[place[0]]
+        return source[_index(place, rows, units, source.device)].view((rows, -1) if place[2] else (-1,))
 
-    arrays: list[Any] = [
-        place and gathered(place, *size) for place, *size in zip(found.places, rows_of, columns, strict=True)
-    ]
+    arrays: list[Any] = [place and gathered(place, *size) for place, *size in _sized(layout, weights)]
     return Normal(*arrays)
+
+
+def arranged(layout: str, arrays: Normal, like: Weights) -> Weights:
+    """Arrange the arrays as a layout has them: the inverse of `normal`, differentiable too.
+
+    Args:
+        layout: the name of a row of `quadgate.layouts`.
+        arrays: those of the layer, or their gradients.
+        like: tensors of the shapes that are wanted, in the type and at the place of the arrays.
+
+    >>> weights = Weights(torch.arange(8.0)[:, None], torch.zeros(8, 2))
+    >>> torch.equal(arranged("torch.nn.LSTM", normal("torch.nn.LSTM", weights), weights).kernel, weights.kernel)
+    True
+    """
+    found = [one.new_zeros(one.numel()) for one in like if one is not None]
+    for (place, down, across), array in zip(_sized(layout, like), arrays, strict=True):
+        if place is not None and array is not None:
+            index = _index(place, down, across, array.device)
+            found[place[0]] = found[place[0]].index_copy(0, index, array.reshape(-1))
+    tensors = iter(found)
+    return Weights._make(None if one is None else next(tensors).view(one.shape) for one in like)
+
+
+def _sized(layout: str, weights: Weights) -> list[tuple[Place | None, int, int]]:
+    """Return the place of each array, its rows and its units."""
+    found = placed(layout, weights, dense=True)
+    rows_of = (found.inputs, found.width, 1, 1, 1, found.units)
+    columns = (found.units,) * 5 + (found.width,)
+    return list(zip(found.places, rows_of, columns, strict=True))
+
+
+def _index(place: Place, rows: int, units: int, device: torch.device) -> Tensor:
+    """Return where the numbers of an array stand in the flat tensor, row by row and gate by gate."""
+    if device.type == "cpu" or torch.compiler.is_compiling():
+        return _made_index(place, rows, units, device)
+    return _remembered_index(place, rows, units, device)
+
+
+def _made_index(place: Place, rows: int, units: int, device: torch.device) -> Tensor:
+    _, offsets, row_stride, unit_stride = place
+    down, across = (torch.arange(size, device=device) for size in (rows, units))
+    starts = torch.tensor(offsets, device=device)
+    return (starts[:, None] + across * unit_stride + (down * row_stride)[:, None, None]).flatten()
+
+
+# On a GPU each of these operations costs as much as several steps of a layer.
+_remembered_index = lru_cache(maxsize=256)(_made_index)
 
 
 def placed(layout: str, weights: Weights, dense: bool = False) -> Placement:

@@ -18,20 +18,19 @@ NARROW_DTYPES = (torch.float16, torch.bfloat16)
 _PLAIN = (Tensor, nn.Parameter)
 
 
-def widened(tensor: Tensor | None) -> Any:
-    """Bring a narrow type to float32, which the kernels compute in."""
-    return tensor.float() if tensor is not None and tensor.dtype in NARROW_DTYPES else tensor
+def in_type(tensor: Tensor | None, dtype: torch.dtype) -> Any:
+    """Bring a tensor of one of the types that autocast knows to another."""
+    return tensor.to(dtype) if tensor is not None and tensor.dtype in (torch.float32, *NARROW_DTYPES) else tensor
 
 
 def kernel_fits(x: Tensor) -> bool:
-    """Tell whether the compiled kernels take this tensor; `torch.func` and forward derivatives do not see into them."""
-    return (
-        COMPILED
-        and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
-        and not torch._C._are_functorch_transforms_active()
-        and forward_ad._current_level < 0
-    )
+    """Tell whether the compiled kernels take this tensor."""
+    return COMPILED and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not seen_through()
+
+
+def seen_through() -> bool:
+    """Tell whether somebody wants to see operations of PyTorch's: `torch.func` or forward derivatives."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def unwatched(tensors: Iterable[Tensor | None]) -> bool:

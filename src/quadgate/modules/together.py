@@ -159,7 +159,8 @@ class Operator(NamedTuple):
         asked = [(one, layer) for one, layer in zip(found, packed, strict=True) if one is not None]
         # Where a graph of this way back is made, for second derivatives, it has to be the operator.
         tensors = [one for arguments, _ in asked for one in arguments if isinstance(one, Tensor)]
-        if not torch.is_grad_enabled() and unwatched(tensors):
+        in_memory = all(one.device.type == "cpu" for one in tensors)
+        if in_memory and not torch.is_grad_enabled() and unwatched(tensors):
             made = [self.backward_call(arguments, layer) for arguments, layer in asked]
             run_beside([call for _, call in made], number_of_threads())
             results = iter([result for result, _ in made])

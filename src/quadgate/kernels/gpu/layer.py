@@ -57,7 +57,7 @@ class Layer(NamedTuple):
     def pre_activations(self) -> Tensor:
         """`z [N, T, 4H] = x @ w_x + bias`, one product for all steps."""
         N, T, H = self.sizes
-        flat = self.x.reshape(N * T, -1)
+        flat = self.x.reshape(N * T, self.x.shape[2])
         z = flat @ self.w_x if self.bias is None else torch.addmm(self.bias, flat, self.w_x)
         return z.view(N, T, 4 * H)
 
@@ -144,11 +144,11 @@ def backward(
         if d_c is None or d_h is None:  # T is 0
             d_c, d_h = (torch.zeros_like(c) if one is None else one for one in (d_c, d_h))
     flat = d_z.view(N * T, 4 * H)
-    d_x = (flat @ layer.w_x.T).view(N, T, -1) if needs_x else None
+    d_x = (flat @ layer.w_x.T).view(layer.x.shape) if needs_x else None
     if not needs_weights:
         return Gradients(d_x, None, None, None, d_c, d_h.to(layer.x.dtype))
     x = layer.x if layer.lengths is None else torch.where(_valid(layer.lengths, T)[:, :, None], layer.x, 0.0)
-    d_w_x = x.reshape(N * T, -1).T @ flat
+    d_w_x = x.reshape(N * T, x.shape[2]).T @ flat
     d_w_h = _before(outputs, h, layer.lengths, layer.reverse).view(N * T, H).T @ flat
     # Summed in float32, whatever the type.
     d_bias = None if layer.bias is None else flat.sum(0, dtype=torch.float32).to(flat.dtype)

@@ -17,7 +17,7 @@ An implementation is two functions:
 - lengths `[N]`, int32 beside z, or None. What stands in z past the end of a case reaches nothing.
 - steps: `(start, stop)`, in the order in which a case is read. Step s stands at position s, or with `reverse` at
   `length - 1 - s`. A case of at most s steps keeps its state, and its position s, past its end, gets zeros.
-- keep: where to write what the way back needs, or None. Past the end of a case nothing is written and nothing read.
+- keep: where to write what the way back needs, or None. What stands there past the end of a case is not read.
 - exact: float32 products without tf32.
 - d_outputs `[N, T, H]`, d_c_T and d_h_T `[N, H]`, or None for zeros; d_z is zero past the end of a case.
 """

@@ -9,8 +9,9 @@ import triton.language as tl
 
 @triton.jit
 def sigmoid(z):
-    """1 / (1 + exp(-z)); where exp(-z) is infinite, that is 0."""
-    return 1.0 / (1.0 + tl.exp(-z))
+    """1 / (1 + exp(-z)), by an exponential that never overflows."""
+    e = tl.exp(-tl.abs(z))
+    return tl.where(z < 0.0, e, 1.0) / (1.0 + e)
 
 
 @triton.jit

@@ -14,21 +14,35 @@ from torch import Tensor
 from quadgate.kernels.gpu import triton_kernels
 from quadgate.kernels.gpu.recurrence import Kept, Range, Recurrence, Steps
 
-LARGEST = 128
 # The product of two tiles has at least 16 rows; with more, the weights are read from shared memory for more cases.
 _CASES = 16
+# The shared memory that the way back takes (the way forward takes less), by the width of a tile and the bytes of a
+# number: what Triton 3.9 asks for compute capability 9.0, of `benchmarks/gpu/resources.py`.
+_SHARED = {
+    (16, 2): 12288, (32, 2): 28672, (64, 2): 73728, (128, 2): 208896, (16, 4): 19456, (32, 4): 47104, (64, 4): 126976,
+}  # fmt: skip
 
 
-def why_not(H: int, dtype: torch.dtype) -> str | None:
+def why_not(H: int, dtype: torch.dtype, shared_memory: int | None = None) -> str | None:
     """Say why these kernels cannot run a layer; None where they can.
 
-    >>> why_not(64, torch.float32), why_not(129, torch.float32)
-    (None, 'holds all weights on one multiprocessor: H is 129, at most 128 fits')
+    Args:
+        H: units.
+        dtype: of x and the weights.
+        shared_memory: how many bytes of it a program may have on the GPU, or None where that is not known.
+
+    >>> why_not(64, torch.float32), why_not(65, torch.float32)
+    (None, 'keeps all weights on one multiprocessor: in float32 at most 64 units fit, not 65')
     """
+    name = str(dtype).removeprefix("torch.")
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"computes in float32, bfloat16 or float16, not {str(dtype).removeprefix('torch.')}"
-    if H > LARGEST:
-        return f"holds all weights on one multiprocessor: H is {H}, at most {LARGEST} fits"
+        return f"computes in float32, bfloat16 or float16, not {name}"
+    most = max(HP for HP, size in _SHARED if size == dtype.itemsize)
+    if most < H:
+        return f"keeps all weights on one multiprocessor: in {name} at most {most} units fit, not {H}"
+    needed = _SHARED[filled_up(H), dtype.itemsize]
+    if shared_memory is not None and needed > shared_memory:
+        return f"needs {needed} bytes of shared memory for {H} units in {name}, this GPU has {shared_memory}"
     return None
 
 
@@ -43,8 +57,8 @@ def filled_up(H: int) -> int:
 
 def _launch(H: int, exact: bool) -> dict[str, int | str]:
     HP = filled_up(H)
-    # Four warps hold a tile of 16 cases by 64 units; twice the units, twice the warps.
-    return {"HP": HP, "CASES": _CASES, "PRECISION": "ieee" if exact else "tf32", "num_warps": 8 if HP > 64 else 4}
+    # With four warps, a tile of 64 units spills its registers in float32, and one of 128 in the narrow types.
+    return {"HP": HP, "CASES": _CASES, "PRECISION": "ieee" if exact else "tf32", "num_warps": 4 if HP < 64 else 8}
 
 
 def forward(

@@ -1,0 +1,235 @@
+"""The LSTM operator on an NVIDIA GPU: quadgate's kernels where they were measured to be faster, else cuDNN.
+
+cuDNN is reached through PyTorch's own operator, with the weights arranged as `torch.nn.LSTM` has them; its gradient has
+no derivative, as in PyTorch. What neither runs (peepholes, clips, other functions, float64 without cuDNN) is the loop.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from quadgate.errors import InputError
+from quadgate.kernels.choice import Choice
+from quadgate.kernels.gpu import layer as gpu_layer
+from quadgate.kernels.gpu.crossover import CUDNN, Case
+from quadgate.kernels.gpu.implementations import chosen, load
+from quadgate.kernels.gpu.layer import Gradients, Layer, kept_bytes
+from quadgate.modules.placement import Placement, Weights, arranged, normal
+from quadgate.modules.sequence import Cell, State
+from quadgate.modules.tensors import seen_through
+
+LOOP = "loop"
+
+
+def way(layer: Any, found: Placement, training: bool) -> Choice:
+    """Return what runs a layer (`quadgate.modules.operator.LSTMLayer`) on its GPU, and why."""
+    refused = _only_in_loop(layer.functions, layer.peepholes is not None)
+    if refused:
+        return Choice(LOOP, True, refused)
+    if seen_through():
+        return Choice(LOOP, True, "torch.func and forward derivatives do not see into a kernel")
+    dtype = layer.x.dtype
+    if found.width != found.units:
+        return Choice(CUDNN, True, "quadgate's kernels have no projection")
+    if dtype == torch.float64:
+        return Choice(CUDNN, True, "quadgate's kernels do not compute in float64")
+    case = Case(_type_of(dtype), found.units, layer.cases, training, layer.lengths is not None)
+    return chosen(case, dtype, layer.x.device)
+
+
+def gains(module: Any, given: Tensor | PackedSequence) -> bool:
+    """Tell whether kernels of quadgate's were measured to run a layer of a module like `torch.nn.LSTM` the fastest."""
+    x = given.data if isinstance(given, PackedSequence) else given
+    if x.device.type != "cuda" or module.proj_size or x.dtype == torch.float64 or 0 in x.shape or seen_through():
+        return False
+    dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
+    packed = isinstance(given, PackedSequence)
+    N = int(given.batch_sizes[0]) if isinstance(given, PackedSequence) else _cases_of(module, given)
+    case = Case(_type_of(dtype), module.hidden_size, N, torch.is_grad_enabled(), packed)
+    return chosen(case, dtype, x.device).implementation != CUDNN
+
+
+def _cases_of(module: Any, given: Tensor) -> int:
+    return 1 if given.dim() == 2 else given.shape[0 if module.batch_first else 1]
+
+
+def exact() -> bool:
+    """Tell whether products in float32 are to be exact, as PyTorch's setting for matrix products says."""
+    return torch.get_float32_matmul_precision() == "highest"
+
+
+def _type_of(dtype: torch.dtype) -> str:
+    return "tf32" if dtype == torch.float32 and not exact() else str(dtype).removeprefix("torch.")
+
+
+def _only_in_loop(cell: Cell, peepholes: bool) -> str | None:
+    if peepholes:
+        return "no kernel for GPUs has peepholes"
+    if (cell.gate, cell.cell, cell.output) != ("sigmoid", "tanh", "tanh"):
+        return "no kernel for GPUs has other functions than sigmoid and tanh"
+    if any(clip is not None for clip in (cell.input_clip, cell.cell_clip, cell.projection_clip)):
+        return "no kernel for GPUs clips"
+    return None
+
+
+def device_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:
+    """Return lengths in the type and at the place that the kernels take.
+
+    Those on the GPU are not looked at, which would wait for it: one below 0 counts as 0, one above T as T. Those in
+    main memory were checked before.
+    """
+    if lengths is None:
+        return None
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise InputError(f"lengths: found {lengths.dtype}, expected whole numbers")
+    return lengths.to(x.device, torch.int32).clamp(0, x.shape[1]).contiguous()
+
+
+class _Prepared(NamedTuple):
+    layer: Layer
+    found: Placement
+    choice: str
+
+
+def _prepared(layer: Any, training: bool) -> _Prepared:
+    found = layer.check()
+    weights, x = normal(layer.layout, layer.weights), layer.x_by_case
+    biases = [one for one in (weights.b_x, weights.b_h) if one is not None]
+    prepared = Layer(
+        x,
+        weights.w_x.contiguous(),
+        weights.w_h.contiguous(),
+        sum(biases[1:], biases[0]) if biases else None,
+        layer.c,
+        layer.h,
+        device_lengths(layer.lengths, x),
+        layer.forget_bias,
+        layer.reverse,
+        layer.recompute_every,
+        exact(),
+    )
+    return _Prepared(prepared, found, way(layer, found, training).implementation)
+
+
+def _recurrence(name: str) -> Any:
+    run = load(name)
+    if run is None:  # chosen was one of ours when this layer came here, and the choice changed since
+        run = load("graph")
+    return run
+
+
+def forward(layer: Any, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Run a layer below autograd: the outputs in the caller's order, c, h, and what `backward` needs."""
+    prepared = _prepared(layer, keep)
+    outputs, c, h, kept = gpu_layer.forward(prepared.layer, _recurrence(prepared.choice), keep)
+    return layer.by_case(outputs).contiguous(), c.to(outputs.dtype), h, kept
+
+
+def backward(
+    layer: Any,
+    outputs: Tensor,
+    kept: Tensor,
+    d_outputs: Tensor | None,
+    d_c_T: Tensor | None,
+    d_h_T: Tensor | None,
+    needs_x: bool,
+    needs_weights: bool,
+) -> tuple[Tensor, ...]:
+    """Run a layer's way back below autograd: the gradients of x, of each weight, of c and of h; empty if not needed."""
+    prepared = _prepared(layer, True)
+    found = gpu_layer.backward(
+        prepared.layer,
+        _recurrence(prepared.choice),
+        layer.by_case(outputs).contiguous(),
+        kept,
+        None if d_outputs is None else layer.by_case(d_outputs),
+        d_c_T,
+        d_h_T,
+        needs_x,
+        needs_weights,
+    )
+    nothing = layer.x.new_empty(0)
+    d_x = nothing if found.x is None else layer.by_case(found.x).contiguous()
+    d_weights = _by_layout(layer, found) if needs_weights else Weights(nothing, *(nothing,) * 5)
+    return d_x, *(nothing if one is None else one for one in d_weights), found.c.to(layer.x.dtype), found.h
+
+
+def kept_size(layer: Any, found: Placement) -> int:
+    """Return how many bytes a way back needs; N and T may be symbols."""
+    T = layer.x.shape[0 if layer.time_major else 1]
+    return kept_bytes(layer.cases, T, found.units, layer.x.itemsize, layer.recompute_every)
+
+
+def _by_layout(layer: Any, gradients: Gradients) -> Weights:
+    """Arrange the gradients as the layout has the weights; both biases have the same."""
+    weights = layer.weights
+    given = normal(layer.layout, weights)
+    arrays = given._replace(
+        w_x=cast(Tensor, gradients.w_x),
+        w_h=cast(Tensor, gradients.w_h),
+        b_x=None if given.b_x is None else gradients.bias,
+        b_h=None if given.b_h is None else gradients.bias,
+    )
+    return arranged(layer.layout, arrays, weights)
+
+
+def as_cudnn(layer: Any) -> tuple[Tensor, State]:
+    """Run a layer by PyTorch's `lstm`, which is cuDNN's on a GPU; everything is differentiable once."""
+    x, found = layer.x_by_case, layer.placement
+    weights = normal(layer.layout, layer.weights)
+    bias = x.new_zeros(4, found.units)
+    bias[2] = layer.forget_bias
+    bias = bias.flatten()
+    for one in (weights.b_x, weights.b_h):
+        bias = bias if one is None else bias + one
+    arrays = weights._replace(b_x=bias, b_h=torch.zeros_like(bias))
+    H4, C, P = 4 * found.units, found.inputs, found.width
+    shapes = Weights(*(x.new_empty(*shape) for shape in ((H4, C), (H4, P), (H4,), (H4,))))
+    if weights.projection is not None:
+        shapes = shapes._replace(projection=x.new_empty(P, found.units))
+    theirs = [one for one in arranged("torch.nn.LSTM", arrays, shapes) if one is not None]
+    c = x.new_zeros(1, x.shape[0], found.units) if layer.c is None else layer.c[None]
+    h = x.new_zeros(1, x.shape[0], P) if layer.h is None else layer.h[None]
+    lengths = None if layer.lengths is None else layer.lengths.clamp(0, x.shape[1])
+    options = (True, 1, 0.0, torch.is_grad_enabled(), False)
+    with warnings.catch_warnings():
+        # That the weights lie in several places: they are gathered for each call, which the copy does again.
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
+        if lengths is None:
+            turned = x.flip(1) if layer.reverse else x
+            outputs, h, c = torch.lstm(turned, (h, c), theirs, *options, True)
+            outputs = outputs.flip(1) if layer.reverse else outputs
+            return layer.by_case(outputs), (c[0], h[0])
+        return _unequal(layer, x, lengths, (c, h), theirs, options)
+
+
+def _unequal(
+    layer: Any, x: Tensor, lengths: Tensor, state: State, weights: list[Tensor], options: tuple[Any, ...]
+) -> tuple[Tensor, State]:
+    """Run cases of unequal length packed, as PyTorch has it; one without steps keeps its state."""
+    steps = torch.arange(x.shape[1], device=x.device)
+    beside = lengths.to(x.device)[:, None]
+    order = torch.where(steps < beside, beside - 1 - steps, steps)[:, :, None]
+    x = torch.where((steps < beside)[:, :, None], x, 0.0)
+    x = torch.take_along_dim(x, order, 1) if layer.reverse else x
+    in_memory = lengths.cpu()
+    some = (in_memory > 0).nonzero().flatten()
+    outputs = x.new_zeros(*x.shape[:2], layer.placement.width)
+    c, h = state
+    if len(some):
+        there = some.to(x.device)
+        packed = pack_padded_sequence(x[there], in_memory[some], True, enforce_sorted=False)
+        downwards, back = cast(Tensor, packed.sorted_indices), cast(Tensor, packed.unsorted_indices)
+        first = [one.index_select(1, there).index_select(1, downwards) for one in (h, c)]
+        data, h_T, c_T = torch.lstm(packed.data, packed.batch_sizes, first, weights, *options)
+        padded = pad_packed_sequence(packed._replace(data=data), True, total_length=x.shape[1])[0]
+        outputs = outputs.index_copy(0, there, padded)
+        h = h.index_copy(1, there, h_T.index_select(1, back))
+        c = c.index_copy(1, there, c_T.index_select(1, back))
+    outputs = torch.take_along_dim(outputs, order, 1) if layer.reverse else outputs
+    return layer.by_case(outputs), (c[0], h[0])
