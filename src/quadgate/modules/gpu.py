@@ -123,6 +123,7 @@ def _recurrence(name: str) -> Any:
     return run
 
 
+@torch.no_grad()
 def forward(layer: Any, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run a layer below autograd: the outputs in the caller's order, c, h, and what `backward` needs."""
     prepared = _prepared(layer, keep)
@@ -130,6 +131,7 @@ def forward(layer: Any, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return layer.by_case(outputs).contiguous(), c.to(outputs.dtype), h, kept
 
 
+@torch.no_grad()
 def backward(
     layer: Any,
     outputs: Tensor,
