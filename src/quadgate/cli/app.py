@@ -21,6 +21,7 @@ from quadgate.cli.report import report
 from quadgate.cli.serve import serve
 from quadgate.cli.summary import summary
 from quadgate.cli.train import train
+from quadgate.cli.tune import tune
 
 app = typer.Typer(
     name="quadgate",
@@ -59,5 +60,6 @@ app.command()(export_c)
 app.command()(serve)
 app.command()(bench)
 app.command()(doctor)
+app.command()(tune)
 app.command()(demo)
 app.add_typer(data, name="data")

@@ -82,20 +82,19 @@ def _torch() -> list[Finding]:
         ]
     import torch
 
-    return [Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads", True), _gpu()]
+    return [Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads", True), *_gpu()]
 
 
-def _gpu() -> Finding:
-    import torch
+def _gpu() -> list[Finding]:
+    from quadgate.kernels.gpu import findings
 
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-        return Finding("GPU", f"{names}, CUDA {torch.version.cuda}", True)
-    if torch.version.cuda is None:
-        return Finding("GPU", "none usable: this torch was built without CUDA", False)
-    if not Path("/dev/nvidia0").exists():
-        return Finding("GPU", "none usable: this machine has no NVIDIA device", False)
-    return Finding("GPU", f"none usable: torch was built for CUDA {torch.version.cuda}, the driver refuses it", False)
+    facts = findings.look()
+    refused = findings.why_not(facts)
+    if refused:
+        return [Finding("GPU", f"none is used: {refused}", False)]
+    memory = f"{facts.free / 2**30:.1f} of {facts.total / 2**30:.1f} GiB free"
+    found = f"{facts.name}, {memory}, CUDA {facts.cuda}, driver {facts.driver}"
+    return [Finding("GPU", found, True), Finding("GPU kernels", findings.kernels(facts.name), True)]
 
 
 def _package(name: str, purpose: str) -> Finding:

@@ -1,0 +1,124 @@
+"""Whether this machine has a GPU that quadgate can use, and if not, the reason and what to install, in one line."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from quadgate.kernels.gpu.crossover import read
+
+_ENOUGH = 256 * 2**20
+_NVIDIA = "0x10de"  # of PCI
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found about GPUs.
+
+    Attributes:
+        torch: the version of torch.
+        cuda: that of CUDA which torch was built for; None for a build without.
+        visible: `CUDA_VISIBLE_DEVICES`, None where it is not set.
+        device: whether the machine has an NVIDIA device.
+        driver: the version of its driver, None where none is loaded.
+        error: what torch said when it was asked for the GPU; None where it got one.
+        name: the GPU's.
+        capability: its compute capability.
+        free, total: its memory in bytes.
+    """
+
+    torch: str
+    cuda: str | None
+    visible: str | None = None
+    device: bool = False
+    driver: str | None = None
+    error: str | None = None
+    name: str = ""
+    capability: tuple[int, int] = (0, 0)
+    free: int = 0
+    total: int = 0
+
+
+def why_not(facts: Facts) -> str | None:
+    """Return why no GPU is used, and what to do; None where one is.
+
+    >>> why_not(Facts(torch="2.13.0+cpu", cuda=None))
+    'this torch, 2.13.0+cpu, was built without CUDA; for a build with it see https://pytorch.org/get-started/locally'
+    """
+    if facts.cuda is None:
+        where = "for a build with it see https://pytorch.org/get-started/locally"
+        return f"this torch, {facts.torch}, was built without CUDA; {where}"
+    if not facts.device:
+        return "this machine has no NVIDIA device"
+    if facts.driver is None:
+        return "an NVIDIA device is there, its driver is not loaded; install it: https://www.nvidia.com/drivers"
+    if facts.visible is not None and facts.visible.strip() in ("", "-1", "NoDevFiles"):
+        return f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides it; unset it"
+    if facts.error is not None and re.search("out of memory", facts.error, re.IGNORECASE):
+        return f"its memory is full: {facts.error}; see nvidia-smi for the process that fills it"
+    if facts.error is not None:
+        what = f"the driver {facts.driver} refuses the CUDA {facts.cuda} that torch was built for"
+        return f"{what}: {facts.error}; install a newer driver, or a torch for an older CUDA"
+    if facts.capability < (8, 0):
+        has = ".".join(map(str, facts.capability))
+        return f"{facts.name} has compute capability {has}, quadgate's kernels need 8.0; torch runs on it without them"
+    if facts.free < _ENOUGH:
+        free, total = facts.free / 2**20, facts.total / 2**30
+        return f"{facts.name} has {free:.0f} MiB free of {total:.0f} GiB; see nvidia-smi for the process that fills it"
+    return None
+
+
+def look() -> Facts:
+    """Ask the system and torch, which is imported."""
+    import torch
+
+    facts = Facts(
+        torch=torch.__version__,
+        cuda=torch.version.cuda,
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        device=_has_device(),
+        driver=_driver(),
+    )
+    if facts.cuda is None or facts.driver is None:
+        return facts
+    try:
+        torch.cuda.init()
+        properties = torch.cuda.get_device_properties(0)
+        free, total = torch.cuda.mem_get_info(0)
+    except (RuntimeError, AssertionError) as error:
+        return Facts(**{**vars(facts), "error": str(error).partition("\n")[0].rstrip(". ")})
+    found = {"name": properties.name, "capability": (properties.major, properties.minor), "free": free, "total": total}
+    return Facts(**{**vars(facts), **found})
+
+
+def kernels(name: str) -> str:
+    """Say which of quadgate's kernels run on a GPU of that name, and what decides between them."""
+    import torch
+
+    from quadgate.kernels.gpu.implementations import IMPLEMENTATIONS
+
+    told = []
+    for one in IMPLEMENTATIONS:
+        refused = one.why_not(1, torch.float32, torch.device("cuda"))
+        told.append(f"{one.name}: {refused}" if refused else f"{one.name} {one.reach}")
+    table = read(name)
+    by = f"as measured {table.date} by quadgate tune" if table else "cuDNN runs until quadgate tune has measured them"
+    return f"{'; '.join(told)}; {by}"
+
+
+def _has_device() -> bool:
+    if Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists():  # the second: of Windows' subsystem for Linux
+        return True
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor") if Path("/sys/bus/pci/devices").exists() else ()
+    classes = ((one.read_text().strip(), (one.parent / "class").read_text().strip()) for one in vendors)
+    return os.name == "nt" or any(vendor == _NVIDIA and kind.startswith("0x03") for vendor, kind in classes)
+
+
+def _driver() -> str | None:
+    said = Path("/proc/driver/nvidia/version")
+    if said.exists():
+        found = re.search(r"(\d+\.\d+(\.\d+)?)", said.read_text(errors="replace"))
+        return found[1] if found else "unknown"
+    return "unknown" if os.name == "nt" or Path("/dev/dxg").exists() else None
