@@ -8,7 +8,7 @@ from quadgate.kernels.machine import examine
 def test_doctor_names_every_subject_and_says_why_a_gpu_is_not_usable():
     findings = {finding.subject: finding for finding in examine()}
     assert {"quadgate", "processor", "compiled kernels", "threads", "torch", "GPU", "aeon"} <= set(findings)
-    assert findings["GPU"].usable or "none usable: " in findings["GPU"].found
+    assert findings["GPU"].usable or "none is used: " in findings["GPU"].found
 
 
 def test_json_is_one_object_on_standard_output():

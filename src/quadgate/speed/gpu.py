@@ -159,7 +159,7 @@ def error(results: Results, expected: Results, valid: Tensor | None) -> float:
     """Return the largest difference of any result, as a share of the largest number in it."""
     worst = 0.0
     for k, (mine, right) in enumerate(zip(results, expected, strict=True)):
-        mine, right = mine.double(), right.double()
+        mine, right = mine.detach().double(), right.detach().double()
         if k < 2 and valid is not None:  # sequences
             mine, right = (torch.where(valid, one, 0.0) for one in (mine, right))
         scale = max(1.0, float(right.abs().max())) if right.numel() else 1.0

@@ -49,6 +49,18 @@ def _graph_refuses(H: int, dtype: torch.dtype, device: torch.device) -> str | No
     return _no_triton() or _too_old(device)
 
 
+def _cuda_refuses(H: int, dtype: torch.dtype, device: torch.device) -> str | None:
+    from quadgate.kernels.gpu import cuda
+
+    return cuda.why_not(H, dtype, device)
+
+
+def _cuda() -> Recurrence:
+    from quadgate.kernels.gpu.cuda import CUDA
+
+    return CUDA
+
+
 def _triton() -> Recurrence:
     from quadgate.kernels.gpu.triton_lstm import TRITON
 
@@ -62,6 +74,7 @@ def _graph() -> Recurrence:
 
 
 IMPLEMENTATIONS = (
+    Implementation("CUDA", "up to 128 units", _cuda_refuses, _cuda),
     Implementation("Triton", "up to 64 units in float32 and 128 in bfloat16 and float16", _triton_refuses, _triton),
     Implementation("graph", "any number of units", _graph_refuses, _graph),
 )
