@@ -4,8 +4,8 @@
 
 Each case is first held against a float64 loop (all 820 steps, 4 cases of the batch); who is off by more than rounding
 is named and not timed. Then all are timed in turn with CUDA events, the median of at least three: forward, and forward
-and backward, of equal and unequal lengths (T/2 to T). Writes benchmarks/results/gpu_speed.json and gpu_speed.png beside it,
-after each case, and goes on with what is not there. The last lines are a short table.
+and backward, of equal and unequal lengths (T/2 to T). Writes benchmarks/results/gpu_speed.json and gpu_speed.png beside
+it, after each case, and goes on with what is not there. The last lines are a short table.
 
 The shares are of what this GPU reaches in the same minutes: a large product of the same type, and a copy. Operations
 are those of the products, bytes those that any implementation has to move: x and the outputs, in training their
