@@ -45,6 +45,7 @@ class Made:
     """Cases of noise whose class is the mean of a channel, made as they are packed."""
 
     how = ()
+    most = None
 
     def __init__(self, size: int) -> None:
         self.size = size

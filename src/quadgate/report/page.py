@@ -182,9 +182,9 @@ def _data_card(found: Findings, left_out: Sequence[LeftOut]) -> list[Any]:
     if left_out:
         known = sum(one.cases or 0 for one in left_out)
         least = "at least " if any(one.cases is None for one in left_out) else ""
-        told = f"Left out, since it is damaged: {least}{known:,} cases, which the model never saw"
+        told = f"Left out, since it is damaged: {least}{known:,} cases, which the model never saw."
         lost = [[one.what, "not known" if one.cases is None else one.cases] for one in left_out]
-        blocks += [Note(f"{told}.", "warning"), Table(["file or row group", "cases"], lost[:_MOST_ROWS], told)]
+        blocks += [Note(told, "warning"), Table(["left out", "cases"], lost[:_MOST_ROWS], "What was left out")]
     classes = np.unique(np.concatenate([part.classes for part in parts.values()]))
     shares = [
         [str(c), *(f"{(p.labels == c).sum()} ({(p.labels == c).mean():.1%})" for p in parts.values())] for c in classes
