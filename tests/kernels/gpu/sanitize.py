@@ -19,7 +19,7 @@ def main() -> None:
         for sanitizer in ("thread", "address,undefined"):
             for mode in ("exact", "tf32", "bfloat16", "float16"):
                 for kernel in ("forward", "backward"):
-                    for units, cases in ((16, _tiles(mode)[0]), (32, _tiles(mode)[-1]), (112, _tiles(mode)[-1])):
+                    for units, cases in ((16, _tiles(mode)[0]), (32, _tiles(mode)[-1])):
                         variant = Variant(kernel, mode, units, cases)
                         program = Path(folder) / "program"
                         flags = ["-std=c++20", "-O1", "-g", f"-fsanitize={sanitizer}", "-DEMULATE_WITH_THREADS", "-w"]

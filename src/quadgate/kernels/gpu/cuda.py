@@ -76,7 +76,7 @@ class Variant:
         if self.mode == "exact":
             rest = max(0, self.units // 16 - (4 if large else 8)) * 64 * self.units
         else:
-            held = 40 if not forward else 8 if self.mode == "tf32" and large else 12
+            held = 36 if not forward else 8 if self.mode == "tf32" and large else 12
             rest = max(0, words // 8 - held) * 8 * rows
         return 4 * (2 * self.cases * row + rest)
 

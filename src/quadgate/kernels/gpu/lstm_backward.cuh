@@ -59,6 +59,29 @@ struct Kept {
     float c_before;
 };
 
+// What a step multiplies the gradients of the state with; zeros where the case does not run.
+struct Slopes {
+    float i, j, f, o;  // of the gates' sums, for d_c or, o, for d_h
+    float c, c_before;  // of c, for d_h, and of c before the step, for d_c
+    float d_output;
+    bool runs;
+};
+
+template <Mode mode, class Stored>
+DEVICE Slopes slopes_of(const Kept<Stored>& kept, float c, bool runs) {
+    const float i = Number<mode>::widened(kept.gates[0]), j = Number<mode>::widened(kept.gates[1]);
+    const float f = Number<mode>::widened(kept.gates[2]), o = Number<mode>::widened(kept.gates[3]);
+    const float tanh_c = tanh_of<mode>(c);
+    return {runs ? j * i * (1.0f - i) : 0.0f,
+            runs ? i * (1.0f - j * j) : 0.0f,
+            runs ? kept.c_before * f * (1.0f - f) : 0.0f,
+            runs ? tanh_c * o * (1.0f - o) : 0.0f,
+            o * (1.0f - tanh_c * tanh_c),
+            f,
+            Number<mode>::widened(kept.d_output),
+            runs};
+}
+
 template <Mode mode>
 struct BackwardPair {
     using Stored = typename Number<mode>::Stored;
@@ -89,6 +112,16 @@ struct BackwardPair {
             }
         }
         return found;
+    }
+
+    DEVICE void write(const Gates& d, Stored* d_z, int step, int T, int H) const {
+        if (inside) {
+            Stored* to = d_z + one.at(step, T, 4 * H) + unit;
+            to[0] = Number<mode>::stored(d.i);
+            to[H] = Number<mode>::stored(d.j);
+            to[2 * H] = Number<mode>::stored(d.f);
+            to[3 * H] = Number<mode>::stored(d.o);
+        }
     }
 };
 
@@ -140,41 +173,44 @@ DEVICE void backward(uint4* shared_memory, const Stored* w_h, const Stored* gate
     ahead.take(line, cells, H, sizeof(float));
     ahead.take(line, d_outputs, H, bytes);
 
+    // What a step waits for is the product, seven multiplications and the barrier. All else, asking for what the step after
+    // the next needs, computing with what the next needs and writing what was found, is done while the product runs.
+    Slopes slopes[Place::pairs];
+#pragma unroll
+    for (int p = 0; p < Place::pairs; ++p) {
+        slopes[p] = slopes_of<mode>(kept[p], pairs[p].c, pairs[p].one.has(end - 1));
+        pairs[p].c = kept[p].c_before;
+        kept[p] = pairs[p].kept(gates, cells, c_0, d_outputs, end - 2, start, T, H);
+    }
 #pragma unroll 1
     for (int step = end - 1; step >= start; --step) {
+        Gates d[Place::pairs];
 #pragma unroll
         for (int p = 0; p < Place::pairs; ++p) {
             BackwardPair<mode>& pair = pairs[p];
-            const Kept<Stored> of = kept[p];
-            kept[p] = pair.kept(gates, cells, c_0, d_outputs, step - 1, start, T, H);
-            const bool runs = pair.one.has(step);
-            const float i = Number<mode>::widened(of.gates[0]), j = Number<mode>::widened(of.gates[1]);
-            const float f = Number<mode>::widened(of.gates[2]), o = Number<mode>::widened(of.gates[3]);
-            const float d_h = pair.d_h + Number<mode>::widened(of.d_output), tanh_c = tanh_of<mode>(pair.c);
-            const float d_c = pair.d_c + d_h * o * (1.0f - tanh_c * tanh_c);
-            const float d_i = runs ? d_c * j * i * (1.0f - i) : 0.0f, d_j = runs ? d_c * i * (1.0f - j * j) : 0.0f;
-            const float d_f = runs ? d_c * of.c_before * f * (1.0f - f) : 0.0f;
-            const float d_o = runs ? d_h * tanh_c * o * (1.0f - o) : 0.0f;
-            pair.d_c = runs ? d_c * f : pair.d_c;
-            pair.c = of.c_before;
+            const Slopes& slope = slopes[p];
+            const float d_h = pair.d_h + slope.d_output, d_c = fmaf(d_h, slope.c, pair.d_c);
+            d[p] = {d_c * slope.i, d_c * slope.j, d_c * slope.f, d_h * slope.o};
+            pair.d_c = slope.runs ? d_c * slope.c_before : pair.d_c;
             if (Place::first()) {
-                now.put(Place::number(p), 4 * pair.unit, d_i, d_j, d_f, d_o);
-            }
-            if (pair.inside) {
-                Stored* to = d_z + pair.one.at(step, T, 4 * H) + pair.unit;
-                to[0] = Number<mode>::stored(d_i);
-                to[H] = Number<mode>::stored(d_j);
-                to[2 * H] = Number<mode>::stored(d_f);
-                to[3 * H] = Number<mode>::stored(d_o);
+                now.put(Place::number(p), 4 * pair.unit, d[p].i, d[p].j, d[p].f, d[p].o);
             }
         }
-        ahead.fetch(fetched, step >= start + LineAhead::steps ? step - LineAhead::steps : -1, T);
         __syncthreads();
         float d_h[Place::pairs];
         product.multiply(d_h, now);
 #pragma unroll
         for (int p = 0; p < Place::pairs; ++p) {
-            pairs[p].d_h = pairs[p].one.has(step) ? d_h[p] : pairs[p].d_h;
+            BackwardPair<mode>& pair = pairs[p];
+            pair.write(d[p], d_z, step, T, H);
+            const bool ran = slopes[p].runs;
+            slopes[p] = slopes_of<mode>(kept[p], pair.c, pair.one.has(step - 1));
+            pair.c = kept[p].c_before;
+            kept[p] = pair.kept(gates, cells, c_0, d_outputs, step - 2, start, T, H);
+            pair.d_h = ran ? d_h[p] : pair.d_h;
+        }
+        if (Places<mode, HP, cases>::fetches) {
+            ahead.fetch(fetched, step >= start + LineAhead::steps ? step - LineAhead::steps : -1, T);
         }
         const Gradient before = now;
         now = next;

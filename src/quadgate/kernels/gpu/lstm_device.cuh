@@ -79,6 +79,12 @@ DEVICE float limited(float x, float limit) {
     return y;
 }
 
+// The same number, of which the compiler does not know what it was computed from: it is kept, not computed anew.
+DEVICE int opaque(int number) {
+    asm volatile("" : "+r"(number));
+    return number;
+}
+
 // The value of the lane whose number differs by `mask`.
 DEVICE float across(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 

@@ -75,6 +75,23 @@ struct ForwardPair {
             z[gate] = there ? from[gate * H] : Stored(0);
         }
     }
+
+    // What the last step that was taken has found.
+    DEVICE void write(const Gates& found, Stored* outputs, Stored* gates, float* cells, int step, int T, int H) const {
+        if (inside) {
+            const bool runs = one.has(step);
+            const size_t at = one.at(step, T, H) + unit;
+            outputs[at] = Number<mode>::stored(runs ? h : 0.0f);
+            if (gates != nullptr && runs) {
+                Stored* to = gates + one.at(step, T, 4 * H) + unit;
+                to[0] = Number<mode>::stored(found.i);
+                to[H] = Number<mode>::stored(found.j);
+                to[2 * H] = Number<mode>::stored(found.f);
+                to[3 * H] = Number<mode>::stored(found.o);
+                cells[at] = c;
+            }
+        }
+    }
 };
 
 template <Mode mode, int HP, int cases, class Stored = typename Number<mode>::Stored>
@@ -119,6 +136,9 @@ DEVICE void forward(uint4* shared_memory, const Stored* z, const Stored* w_h, co
 
     const int most = longest(first, cases, N, T, lengths), end = most < stop ? most : stop;
     __syncthreads();
+    // What a step waits for is the product, the gates and the barrier. All else, asking for z of the next step and writing
+    // what the step before has found, is done while the product runs.
+    Gates found[Place::pairs] = {};
 #pragma unroll 1
     for (int step = start; step < end; ++step) {
         float sums[Place::pairs][4];
@@ -128,34 +148,27 @@ DEVICE void forward(uint4* shared_memory, const Stored* z, const Stored* w_h, co
             for (int gate = 0; gate < 4; ++gate) {
                 sums[p][gate] = Number<mode>::widened(z_now[p][gate]);
             }
-            pairs[p].load_z(z_now[p], z, step + 1 < stop ? step + 1 : T, T, H);
         }
-        ahead.fetch(fetched, step + LineAhead::steps, T);
         product.add_to(sums, now);
 #pragma unroll
         for (int p = 0; p < Place::pairs; ++p) {
-            ForwardPair<mode>& pair = pairs[p];
-            const bool runs = pair.one.has(step);
-            const Gates g = gates_of<mode>(sums[p][0], sums[p][1], sums[p][2] + forget_bias, sums[p][3]);
-            const float c = g.f * pair.c + g.i * g.j, h = g.o * tanh_of<mode>(c);
-            if (runs) {
-                pair.c = c;
-                pair.h = h;
+            pairs[p].load_z(z_now[p], z, step + 1 < stop ? step + 1 : T, T, H);
+            if (step > start) {
+                pairs[p].write(found[p], outputs, gates, cells, step - 1, T, H);
             }
+        }
+        if (Places<mode, HP, cases>::fetches) {
+            ahead.fetch(fetched, step + LineAhead::steps, T);
+        }
+#pragma unroll
+        for (int p = 0; p < Place::pairs; ++p) {
+            ForwardPair<mode>& pair = pairs[p];
+            found[p] = gates_of<mode>(sums[p][0], sums[p][1], sums[p][2] + forget_bias, sums[p][3]);
+            const float c = found[p].f * pair.c + found[p].i * found[p].j, h = found[p].o * tanh_of<mode>(c);
+            pair.c = pair.one.has(step) ? c : pair.c;
+            pair.h = pair.one.has(step) ? h : pair.h;
             if (Place::first()) {
                 next.put(Place::number(p), pair.unit, pair.h);
-            }
-            if (pair.inside) {
-                const size_t at = pair.one.at(step, T, H) + pair.unit;
-                outputs[at] = Number<mode>::stored(runs ? h : 0.0f);
-                if (gates != nullptr && runs) {
-                    Stored* to = gates + pair.one.at(step, T, 4 * H) + pair.unit;
-                    to[0] = Number<mode>::stored(g.i);
-                    to[H] = Number<mode>::stored(g.j);
-                    to[2 * H] = Number<mode>::stored(g.f);
-                    to[3 * H] = Number<mode>::stored(g.o);
-                    cells[at] = c;
-                }
             }
         }
         const State before = now;
@@ -166,6 +179,9 @@ DEVICE void forward(uint4* shared_memory, const Stored* z, const Stored* w_h, co
 #pragma unroll
     for (int p = 0; p < Place::pairs; ++p) {
         const ForwardPair<mode>& pair = pairs[p];
+        if (end > start) {
+            pair.write(found[p], outputs, gates, cells, end - 1, T, H);
+        }
         if (pair.inside) {
 #pragma unroll 1
             for (int step = end > start ? end : start; step < stop; ++step) {

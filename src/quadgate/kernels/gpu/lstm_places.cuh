@@ -63,6 +63,8 @@ template <Mode mode, int HP, int cases>
 struct Places {
     static constexpr bool scalar = mode == Mode::exact;
     static constexpr int per_lane = scalar ? 1 : cases / 4;  // cases
+    // Where a step takes longer than memory does, no line is fetched ahead: the registers are needed.
+    static constexpr bool fetches = !(scalar && HP > 96);
 
     struct Forward {
         static constexpr int groups = !scalar && HP > 96 ? 2 : 1, threads = 4 * HP / groups, pairs = per_lane * groups;
@@ -79,7 +81,7 @@ struct Places {
 
     struct Backward {
         static constexpr int threads = scalar ? 4 * HP : 2 * HP, pairs = scalar ? 1 : 2 * per_lane;
-        static constexpr int most_held = scalar ? (HP > 96 ? 4 : 8) : 40;
+        static constexpr int most_held = scalar ? (HP > 96 ? 4 : 8) : 36;
         static DEVICE int unit(int pair) {
             return scalar ? threadIdx.x / 16 * 4 + threadIdx.x % 4
                           : threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + pair / per_lane * 8;

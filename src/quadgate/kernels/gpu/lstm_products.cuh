@@ -81,12 +81,14 @@ struct TensorProduct {
     static_assert(K % 16 == 0 && tiles <= 4 && (cases == 4 || cases == 8));
 
     unsigned weights[held][tiles][4];
+    int place;    // where this lane reads in the operand, in words
     uint4* rest;  // the fragments that do not fit in the registers, where this lane finds its part
 
     // weight(tile, row, k)
     template <class Weight>
     DEVICE void load(unsigned* shared, Weight weight) {
         const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        place = opaque(lane / 4 * cases / 8 * Operand<mode, K, cases>::stride + lane % 4 * 2);
         rest = reinterpret_cast<uint4*>(shared) + warp * (fragments - held) * tiles * 32 + lane;
 #pragma unroll
         for (int fragment = 0; fragment < held; ++fragment) {
@@ -109,8 +111,7 @@ struct TensorProduct {
 
     // sums[tile]: of this lane's rows, lane / 4 and 8 below it, and its columns, 2 * (lane % 4) and the next.
     DEVICE void add_to(float (&sums)[tiles][4], Operand<mode, K, cases> operand) const {
-        const int lane = threadIdx.x % 32, column = lane / 4;
-        const uint2* words = reinterpret_cast<const uint2*>(operand.row(column * cases / 8)) + lane % 4;
+        const uint2* words = reinterpret_cast<const uint2*>(operand.memory + place);
         float part[chains][tiles][4] = {};
 #pragma unroll
         for (int tile = 0; tile < tiles; ++tile) {

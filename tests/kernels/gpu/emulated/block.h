@@ -1,8 +1,9 @@
 // A block of CUDA threads on a CPU: fibers of one thread, run in an order that is chosen, or with EMULATE_WITH_THREADS
 // threads of the operating system, for a sanitizer to watch.
 //
-// Between two barriers the threads of a block may run in any order. Fibers run in ascending, descending or shuffled order
-// from barrier to barrier, so that a result that depends on the order, a race, shows in a comparison.
+// Between two barriers the threads of a block may run in any order. Here one warp after the other, in ascending,
+// descending or shuffled order, runs as far as it can without the others, so that a result that depends on the order, a
+// race, shows in a comparison.
 #pragma once
 
 #include <cstdio>
@@ -29,7 +30,8 @@ inline thread_local Index threadIdx{}, blockIdx{};
     std::abort();
 }
 
-void wait_for_the_others();
+class Meeting;
+void wait_for(const Meeting& meeting, unsigned round);
 
 // Where a number of threads meet: all go on when all are there.
 class Meeting {
@@ -55,11 +57,15 @@ class Meeting {
             arrived_ = 0;
             ++round_;
         }
-        while (round_ == mine) {
-            wait_for_the_others();
+        if (round_ == mine) {
+            wait_for(*this, mine);
         }
 #endif
     }
+
+#ifndef EMULATE_WITH_THREADS
+    unsigned round() const { return round_; }
+#endif
 
   private:
     int expected_;
@@ -88,11 +94,21 @@ struct Fiber {
     ucontext_t context;
     std::vector<char> stack = std::vector<char>(1 << 16);
     bool done = false;
+    const Meeting* meeting = nullptr;  // that it waits for
+    unsigned round = 0;
+
+    bool can_run() const { return !done && (meeting == nullptr || meeting->round() != round); }
 };
 inline std::deque<Fiber> fibers;
 inline ucontext_t scheduler;
 
-inline void wait_for_the_others() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
+inline void leave() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
+
+inline void wait_for(const Meeting& meeting, unsigned round) {
+    fibers[threadIdx.x].meeting = &meeting;
+    fibers[threadIdx.x].round = round;
+    leave();
+}
 
 template <class Kernel>
 const Kernel* body;
@@ -101,7 +117,7 @@ template <class Kernel>
 void start_fiber() {
     (*body<Kernel>)();
     fibers[threadIdx.x].done = true;
-    wait_for_the_others();
+    leave();
 }
 #endif
 
@@ -130,33 +146,45 @@ void run_block(unsigned number, unsigned threads, unsigned order, const Kernel& 
 #else
     blockIdx.x = number;
     body<Kernel> = &kernel;
-    std::vector<unsigned> turns(threads);
-    for (unsigned place = 0; place < threads; ++place) {
-        turns[place] = order == 1 ? threads - 1 - place : place;
+    std::vector<unsigned> turns(threads / 32);
+    for (unsigned place = 0; place < turns.size(); ++place) {
+        turns[place] = order == 1 ? static_cast<unsigned>(turns.size()) - 1 - place : place;
     }
-    for (unsigned place = threads - 1, random = order; order > 1 && place > 0; --place) {
+    for (unsigned place = static_cast<unsigned>(turns.size()) - 1, random = order; order > 1 && place > 0; --place) {
         random = random * 1664525 + 1013904223;
         std::swap(turns[place], turns[(random >> 8) % (place + 1)]);
     }
     fibers.resize(threads);
     for (Fiber& fiber : fibers) {
         fiber.done = false;
+        fiber.meeting = nullptr;
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.data();
         fiber.context.uc_stack.ss_size = fiber.stack.size();
         makecontext(&fiber.context, start_fiber<Kernel>, 0);
     }
-    unsigned done = 0;
-    for (long round = 0; done < threads; ++round) {
-        if (round > 10'000'000) {  // more than any kernel has barriers: some wait for one that has ended
-            fail("threads wait for ever");
+    const auto run = [&](unsigned thread) {
+        const bool runs = fibers[thread].can_run();
+        if (runs) {
+            threadIdx.x = thread;
+            swapcontext(&scheduler, &fibers[thread].context);
         }
-        for (const unsigned turn : turns) {
-            if (!fibers[turn].done) {
-                threadIdx.x = turn;
-                swapcontext(&scheduler, &fibers[turn].context);
-                done += fibers[turn].done;
+        return runs;
+    };
+    for (bool progress = true; progress;) {
+        progress = false;
+        for (const unsigned warp : turns) {
+            for (bool here = true; here; progress |= here) {
+                here = false;
+                for (unsigned lane = 0; lane < 32; ++lane) {
+                    here |= run(32 * warp + (order == 1 ? 31 - lane : lane));
+                }
             }
+        }
+    }
+    for (const Fiber& fiber : fibers) {
+        if (!fiber.done) {
+            fail("threads wait for one that has ended");
         }
     }
 #endif

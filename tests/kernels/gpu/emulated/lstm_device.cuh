@@ -58,6 +58,8 @@ DEVICE float tanh_approximate(float x) {
 
 DEVICE float limited(float x, float limit) { return x > limit ? limit : x < -limit ? -limit : x; }
 
+DEVICE int opaque(int number) { return number; }
+
 DEVICE float across(float value, int mask) {
     Warp& warp = this_warp();
     const unsigned lane = threadIdx.x % 32;
