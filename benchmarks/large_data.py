@@ -152,7 +152,7 @@ def train(part: Part, units: int) -> dict[str, object]:
         "disk_to_memory": (lone / cases) / float(np.mean(memory)),
         "disk_to_memory_median": median(disk[1:] or disk) / median(memory),
         "peak_mb_training": peak(os.getpid()),
-        "peak_mb_reading": max(peaks.values()),
+        "peak_mb_reading": max(peaks.values(), default=0.0),
     }
 
 
