@@ -47,7 +47,7 @@ def test_every_size(N, T, C, H, reverse, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("every", [0, 1, 4])
+@pytest.mark.parametrize("every", [0, 4])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_lengths(reverse, every, name):
     one = problem(7, 6, 3, 5, lengths=[0, 1, 6, 3, 0, 5, 2], reverse=reverse)
@@ -178,7 +178,7 @@ def test_a_loss_that_uses_one_result(used, name):
     assert found.w_x is None
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.data())
 def test_every_combination(data):
     N, T = data.draw(st.integers(1, 5), "N"), data.draw(st.integers(1, 5), "T")
