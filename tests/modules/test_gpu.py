@@ -128,6 +128,17 @@ def test_arranged_turns_normal_back(layout):
     assert placed(layout, back).sizes == (C, H, H)
 
 
+def test_the_compiler_is_told_the_choice_as_a_constant(chosen):
+    chosen("Triton")
+
+    @torch.compile(fullgraph=True, backend="eager")
+    def told(x):
+        choice = gpu._constant_choice(torch.float32, 64, int(x.shape[0]), False, False, str(x.device))
+        return x + (1 if choice.implementation == "Triton" else 2)
+
+    assert told(torch.zeros(2)).tolist() == [1, 1]
+
+
 REFUSALS = {
     "peepholes": ({"peepholes": torch.zeros(3, H)}, "no kernel for GPUs has peepholes"),
     "functions": ({"cell": "relu"}, "other functions than sigmoid and tanh"),

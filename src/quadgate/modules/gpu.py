@@ -7,6 +7,7 @@ no derivative, as in PyTorch. What neither runs (peepholes, clips, other functio
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -38,8 +39,16 @@ def way(layer: Any, found: Placement, training: bool) -> Choice:
         return Choice(CUDNN, True, "quadgate's kernels have no projection")
     if dtype == torch.float64:
         return Choice(CUDNN, True, "quadgate's kernels do not compute in float64")
-    case = Case(_type_of(dtype), found.units, layer.cases, training, layer.lengths is not None)
-    return chosen(case, dtype, layer.x.device)
+    sizes = (found.units, int(layer.cases), training, layer.lengths is not None)
+    choice: Choice = _constant_choice(dtype, *sizes, str(layer.x.device))
+    return choice
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _constant_choice(dtype: torch.dtype, H: int, N: int, training: bool, lengths: bool, device: str) -> Choice:
+    # The compiler is told the answer, and not how the table was read.
+    kind = "tf32" if dtype == torch.float32 and not exact() else str(dtype).removeprefix("torch.")
+    return chosen(Case(kind, H, N, training, lengths), dtype, torch.device(device))
 
 
 def gains(module: Any, given: Tensor | PackedSequence) -> bool:
@@ -50,8 +59,9 @@ def gains(module: Any, given: Tensor | PackedSequence) -> bool:
     dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
     packed = isinstance(given, PackedSequence)
     N = int(given.batch_sizes[0]) if isinstance(given, PackedSequence) else _cases_of(module, given)
-    case = Case(_type_of(dtype), module.hidden_size, N, torch.is_grad_enabled(), packed)
-    return chosen(case, dtype, x.device).implementation != CUDNN
+    sizes = (module.hidden_size, N, torch.is_grad_enabled(), packed)
+    found: Choice = _constant_choice(dtype, *sizes, str(x.device))
+    return found.implementation != CUDNN
 
 
 def _cases_of(module: Any, given: Tensor) -> int:
@@ -61,10 +71,6 @@ def _cases_of(module: Any, given: Tensor) -> int:
 def exact() -> bool:
     """Tell whether products in float32 are to be exact, as PyTorch's setting for matrix products says."""
     return torch.get_float32_matmul_precision() == "highest"
-
-
-def _type_of(dtype: torch.dtype) -> str:
-    return "tf32" if dtype == torch.float32 and not exact() else str(dtype).removeprefix("torch.")
 
 
 def _only_in_loop(cell: Cell, peepholes: bool) -> str | None:
@@ -199,9 +205,10 @@ def as_cudnn(layer: Any) -> tuple[Tensor, State]:
     h = x.new_zeros(1, x.shape[0], P) if layer.h is None else layer.h[None]
     lengths = None if layer.lengths is None else layer.lengths.clamp(0, x.shape[1])
     options = (True, 1, 0.0, torch.is_grad_enabled(), False)
-    with warnings.catch_warnings():
+    with nullcontext() if torch.compiler.is_compiling() else warnings.catch_warnings():
         # That the weights lie in several places: they are gathered for each call, which the copy does again.
-        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
+        if not torch.compiler.is_compiling():
+            warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
         if lengths is None:
             turned = x.flip(1) if layer.reverse else x
             outputs, h, c = torch.lstm(turned, (h, c), theirs, *options, True)

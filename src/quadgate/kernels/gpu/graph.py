@@ -103,7 +103,8 @@ def _recorded(launch: Callable[[], None], device: torch.device) -> Callable[[], 
         launch()  # compiles, and lets cuBLAS take its memory, which no recording may
     torch.cuda.current_stream(device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Other threads may go on meanwhile: those that load data copy to the GPU.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         launch()
 
     def replay() -> None:
