@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from rich.table import Table
 
 from quadgate.kernels.gpu import findings
 from quadgate.kernels.gpu.crossover import CUDNN, Case
-from quadgate.speed.gpu import TYPES, measure, milliseconds, precision
+from quadgate.speed.gpu import EAGER, TYPES, measure, milliseconds, precision
 from quadgate.speed.tuning import grid
 
 RESULTS = Path(__file__).parents[1] / "results" / "gpu_speed.json"
@@ -73,18 +74,25 @@ def record(case: Case, times: dict[str, float], errors: dict[str, float], most: 
 
 
 def table(results: dict[str, Any]) -> None:
-    """Print the time of a step in each implementation, and cuDNN's time over it."""
+    """Print the time of a step at few sizes, cuDNN's time over it, and what unequal lengths cost the best of ours."""
     shown = Table(title=f"{results['device']}, T={T}: µs a step (cuDNN's time over it)")
-    names = sorted({name for one in results["cases"] for name in one["milliseconds"]})
-    for column in ("H", "N", "type", "pass", "lengths", *names):
+    found = {Case(**one["case"]): one["microseconds_a_step"] for one in results["cases"]}
+    names = sorted({name for times in found.values() for name in times})
+    for column in ("H", "N", "type", "pass", *names, "unequal / equal"):
         shown.add_column(column)
-    for one in results["cases"]:
-        case, times = Case(**one["case"]), one["microseconds_a_step"]
-        if case.N not in (1, 32, 256) or CUDNN not in times:
+    sizes = sorted({case.N for case in found})
+    middle = min(sizes, key=lambda size: abs(size - 32), default=0)
+    units = {case.H for case in found}
+    for case, times in found.items():
+        if middle != case.N or case.lengths or case.H not in (units & {*QUICK_UNITS, 512} or units):
             continue
         cells = [f"{times[name]:.2f} ({times[CUDNN] / times[name]:.2f})" if name in times else "-" for name in names]
-        passes, lengths = "both" if case.training else "forward", "unequal" if case.lengths else "equal"
-        shown.add_row(str(case.H), str(case.N), case.dtype, passes, lengths, *cells)
+        unequal = found.get(replace(case, lengths=True), {})
+        ours = [{name: ms for name, ms in one.items() if name not in (CUDNN, EAGER)} for one in (unequal, times)]
+        ratio = f"{min(ours[0].values()) / min(ours[1].values()):.2f}" if all(ours) else "-"
+        shown.add_row(
+            str(case.H), str(case.N), case.dtype, "both" if case.training else "forward", *cells, ratio
+        )  # fmt: skip
     Console(width=140).print(shown)
 
 
@@ -99,20 +107,25 @@ def draw(results: dict[str, Any], path: Path) -> None:
     kinds = [name for name in TYPES if any(one["case"]["dtype"] == name for one in cases)]
     if not cases:
         return
+    names = sorted({name for one in cases for name in one["microseconds_a_step"]})
+    units = sorted({one["case"]["H"] for one in cases})
     figure, axes = plt.subplots(2, len(kinds), figsize=(4 * len(kinds), 7), squeeze=False, sharex=True)
     for row, training in enumerate((False, True)):
         for column, dtype in enumerate(kinds):
             axis = axes[row][column]
             alike = [one for one in cases if (one["case"]["dtype"], one["case"]["training"]) == (dtype, training)]
-            for name in sorted({name for one in alike for name in one["microseconds_a_step"]}):
+            for color, name in enumerate(names):
                 points = sorted(
                     (one["case"]["H"], one["microseconds_a_step"][name])
                     for one in alike
                     if name in one["microseconds_a_step"]
                 )
-                axis.plot(*zip(*points, strict=True), marker="o", label=name)
+                x, y = zip(*points, strict=True) if points else ((), ())
+                axis.plot(x, y, marker="o", label=name, color=f"C{color}")
             axis.set(xscale="log", yscale="log", title=f"{dtype}, {'forward and backward' if training else 'forward'}")
             axis.grid(alpha=0.3)
+            axis.set_xticks(units, [str(one) for one in units], minor=False)
+            axis.xaxis.minorticks_off()
             axis.set_xlabel("units H")
             axis.set_ylabel("µs a step, N=32")
     axes[0][0].legend()
