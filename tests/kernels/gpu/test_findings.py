@@ -27,7 +27,7 @@ REASONS = {
     ),
     "no memory to start": ({"error": "CUDA error: out of memory"}, ["its memory is full", "nvidia-smi"]),
     "no memory left": ({"free": 12 << 20}, ["12 MiB free of 139 GiB", "nvidia-smi"]),
-    "an old GPU": ({"capability": (7, 5), "name": "Tesla T4"}, ["Tesla T4 has compute capability 7.5", "need 8.0"]),
+    "an old GPU": ({"capability": (7, 5), "name": "Tesla T4"}, ["Tesla T4: its compute capability is 7.5", "need 8.0"]),
 }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from quadgate.errors import InputError
 from quadgate.kernels.choice import Choice
+from quadgate.kernels.gpu.cache import cache_folder
 
 CUDNN = "cuDNN"
 VERSION = 1
@@ -132,8 +132,7 @@ def place(device: str) -> Path:
     >>> place("NVIDIA H200").name
     'gpu-nvidia-h200.json'
     """
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quadgate"
-    return folder / f"gpu-{re.sub(r'[^a-z0-9]+', '-', device.lower()).strip('-')}.json"
+    return cache_folder() / f"gpu-{re.sub(r'[^a-z0-9]+', '-', device.lower()).strip('-')}.json"
 
 
 @lru_cache

@@ -9,7 +9,6 @@ same bits in any batch.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import sys
 from dataclasses import dataclass
@@ -23,11 +22,12 @@ import torch
 from torch import Tensor
 
 from quadgate.errors import InputError
+from quadgate.kernels.gpu.cache import cache_folder
+from quadgate.kernels.gpu.findings import too_old
 from quadgate.kernels.gpu.recurrence import Kept, Range, Recurrence, Steps
 
 LARGEST = 128
 _MODES = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
-_LEAST_CAPABILITY = (8, 0)
 _CACHE_BYTES = 64 << 20
 
 
@@ -138,8 +138,8 @@ def _nothing_to_compile_with() -> str | None:
 @cache
 def _device_refuses(units: int, dtype: torch.dtype, device: torch.device) -> str | None:
     found = torch.cuda.get_device_capability(device)
-    if found < _LEAST_CAPABILITY:
-        return f"this GPU has compute capability {found[0]}.{found[1]}, at least 8.0 runs"
+    if too_old(found):
+        return too_old(found)
     from cuda.bindings import driver, nvrtc
 
     compiler, drives = nvrtc.nvrtcVersion()[1:], driver.cuDriverGetVersion()[1]
@@ -275,7 +275,7 @@ def compiled(variant: Variant, architecture: str) -> bytes:
     )
     key = make_program_cache_key(code=source(), code_type="c++", options=options, target_type="cubin")
     try:
-        files = FileStreamProgramCache(cache_folder(), max_size_bytes=_CACHE_BYTES)
+        files = FileStreamProgramCache(_cache(), max_size_bytes=_CACHE_BYTES)
         found = files.get(key)
     except OSError:
         files = found = None
@@ -286,7 +286,7 @@ def compiled(variant: Variant, architecture: str) -> bytes:
         try:
             files[key] = hashlib.sha256(code).digest() + code
         except OSError as error:
-            sys.stderr.write(f"quadgate: {cache_folder()} cannot be written ({error.strerror}): kernels are not kept\n")
+            sys.stderr.write(f"quadgate: {_cache()} cannot be written ({error.strerror}): kernels are not kept\n")
     return code
 
 
@@ -300,13 +300,8 @@ def source() -> str:
     return re.sub(r"#include <(\w+\.cuh)>", lambda found: text(found[1]).replace("#pragma once\n", ""), text("lstm.cu"))
 
 
-def cache_folder() -> Path:
-    """Return where compiled kernels are kept: `quadgate/cuda` in the user's folder of caches."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "quadgate" / "cuda"
+def _cache() -> Path:
+    return cache_folder() / "cuda"
 
 
 @cache

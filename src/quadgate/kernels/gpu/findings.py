@@ -9,6 +9,8 @@ from pathlib import Path
 
 from quadgate.kernels.gpu.crossover import read
 
+# The smallest compute capability: that of the tensor cores that bfloat16 and tf32 need.
+LEAST_CAPABILITY = (8, 0)
 _ENOUGH = 256 * 2**20
 _NVIDIA = "0x10de"  # of PCI
 
@@ -61,13 +63,25 @@ def why_not(facts: Facts) -> str | None:
     if facts.error is not None:
         what = f"the driver {facts.driver} refuses the CUDA {facts.cuda} that torch was built for"
         return f"{what}: {facts.error}; install a newer driver, or a torch for an older CUDA"
-    if facts.capability < (8, 0):
-        has = ".".join(map(str, facts.capability))
-        return f"{facts.name} has compute capability {has}, quadgate's kernels need 8.0; torch runs on it without them"
+    old = too_old(facts.capability)
+    if old:
+        return f"{facts.name}: {old}; torch runs on it without them"
     if facts.free < _ENOUGH:
         free, total = facts.free / 2**20, facts.total / 2**30
         return f"{facts.name} has {free:.0f} MiB free of {total:.0f} GiB; see nvidia-smi for the process that fills it"
     return None
+
+
+def too_old(capability: tuple[int, int]) -> str | None:
+    """Return why quadgate's kernels do not run on a GPU of a compute capability; None where they do.
+
+    >>> print(too_old((7, 5)))
+    its compute capability is 7.5, quadgate's kernels need 8.0
+    """
+    if capability >= LEAST_CAPABILITY:
+        return None
+    has, least = (".".join(map(str, one)) for one in (capability, LEAST_CAPABILITY))
+    return f"its compute capability is {has}, quadgate's kernels need {least}"
 
 
 def look() -> Facts:

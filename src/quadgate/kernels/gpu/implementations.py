@@ -11,10 +11,8 @@ import torch
 
 from quadgate.kernels.choice import Choice, log_once
 from quadgate.kernels.gpu.crossover import CUDNN, Case, choose, read
+from quadgate.kernels.gpu.findings import too_old
 from quadgate.kernels.gpu.recurrence import Recurrence
-
-# The smallest compute capability: that of the tensor cores that bfloat16 and tf32 need.
-LEAST_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,7 @@ def _no_triton() -> str | None:
 
 @cache
 def _too_old(device: torch.device) -> str | None:
-    if device.type != "cuda":
-        return None
-    found = torch.cuda.get_device_capability(device)
-    if found >= LEAST_CAPABILITY:
-        return None
-    return (
-        f"this GPU has compute capability {found[0]}.{found[1]}, at least {'.'.join(map(str, LEAST_CAPABILITY))} runs"
-    )
+    return too_old(torch.cuda.get_device_capability(device)) if device.type == "cuda" else None
 
 
 @cache

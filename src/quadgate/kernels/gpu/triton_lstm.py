@@ -17,7 +17,7 @@ from quadgate.kernels.gpu.recurrence import Kept, Range, Recurrence, Steps
 # The product of two tiles has at least 16 rows; with more, the weights are read from shared memory for more cases.
 _CASES = 16
 # The shared memory that the way back takes (the way forward takes less), by the width of a tile and the bytes of a
-# number: what Triton 3.9 asks for compute capability 9.0, of `benchmarks/gpu/resources.py`.
+# number: what Triton 3.9 asks for compute capability 9.0, of `benchmarks/gpu/triton_resources.py`.
 _SHARED = {
     (16, 2): 12288, (32, 2): 28672, (64, 2): 73728, (128, 2): 208896, (16, 4): 19456, (32, 4): 47104, (64, 4): 126976,
 }  # fmt: skip
