@@ -29,7 +29,8 @@ from rich.table import Table
 
 from quadgate.kernels.gpu import findings
 from quadgate.kernels.gpu.crossover import CUDNN, Case
-from quadgate.speed.gpu import EAGER, TYPES, measure, milliseconds, precision
+from quadgate.kernels.gpu.precision import float32_products
+from quadgate.speed.gpu import EAGER, TYPES, measure, milliseconds
 from quadgate.speed.tuning import grid
 
 RESULTS = Path(__file__).parents[1] / "results" / "gpu_speed.json"
@@ -43,7 +44,7 @@ def ceilings(device: torch.device, seconds: float = 0.3, size: int = 8192) -> di
     found = {}
     for name, dtype in TYPES.items():
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        with precision(name):
+        with float32_products(name == "float32"):
             ms = milliseconds({"product": lambda a=a, b=b: a @ b}, device, seconds)["product"]
         found[name] = 2 * size**3 / ms * 1e3
     source = torch.empty(size * size, device=device)
@@ -158,13 +159,14 @@ def run(asked: argparse.Namespace, device: torch.device, name: str) -> None:
     units = asked.units or (QUICK_UNITS if asked.quick else UNITS)
     cases = grid(units, asked.cases or (QUICK_CASES if asked.quick else CASES), asked.dtypes)
     before = json.loads(asked.out.read_text()) if asked.out.exists() else {}
-    there = before.get("cases", []) if before.get("device") == name else []
+    versions = {"torch": torch.__version__, "CUDA": torch.version.cuda, "cuDNN": torch.backends.cudnn.version()}
+    there = before.get("cases", []) if (before.get("device"), before.get("versions")) == (name, versions) else []
     most = ceilings(device) if device.type == "cuda" else ceilings(device, 0.01, 64)
     results = {
         "command": "python benchmarks/gpu/speed.py",
         "date": date.today().isoformat(),
         "device": name,
-        "versions": {"torch": torch.__version__, "CUDA": torch.version.cuda, "cuDNN": torch.backends.cudnn.version()},
+        "versions": versions,
         "ceilings": most,
         "cases": there,
     }
@@ -175,13 +177,11 @@ def run(asked: argparse.Namespace, device: torch.device, name: str) -> None:
             progress.update(bar, description=str(case), advance=1)
             if case in done:
                 continue
-            try:
-                found, errors = measure(case, T, C, device, asked.seconds, eager=not asked.no_eager)
-            except torch.OutOfMemoryError:
-                progress.console.print(f"{case}: not enough memory")
-                continue
-            for implementation in errors.keys() - found.milliseconds.keys():
-                progress.console.print(f"{case}: {implementation} is off by {errors[implementation]:.1e}: not timed")
+            found, errors, failed = measure(case, T, C, device, asked.seconds, eager=not asked.no_eager)
+            for name, why in failed.items():
+                progress.console.print(f"{case}: {name} failed: {why}")
+            for name in errors.keys() - found.milliseconds.keys() - failed.keys():
+                progress.console.print(f"{case}: {name} is off by {errors[name]:.1e}: not timed")
             results["cases"].append(record(case, dict(found.milliseconds), errors, most))
             asked.out.write_text(json.dumps(results, indent=1) + "\n")
     draw(results, asked.out.with_suffix(".png"))

@@ -17,7 +17,6 @@ from itertools import product
 from pathlib import Path
 
 os.environ.pop("TRITON_INTERPRET", None)
-os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 import triton
 from resources import RESULTS, write
@@ -70,13 +69,14 @@ def compiled(name, kind, constants, architecture, warps=4, aligned=()):
         attrs={places[argument]: [["tt.divisibility", 16]] for argument in aligned},
     )
     target = GPUTarget("cuda", ARCHITECTURES[architecture], 32)
-    return triton.compile(source, target=target, options={"num_warps": warps})
+    return triton.compile(source, target=target, options={"num_warps": warps, "enable_fp_fusion": True})
 
 
 def resources(name, mode, width, architecture):
     """Compile as it is launched, with everything there, and return what the machine code takes."""
     launch = _launch(width, mode == "exact")
     warps = launch.pop("num_warps")
+    launch.pop("enable_fp_fusion")
     constants = {**launch, **dict.fromkeys(FLAGS[name], True), "REVERSE": False}
     pointers = [
         one for one in getattr(triton_kernels, name).arg_names if one not in {*constants, *NUMBERS, "forget_bias"}
@@ -108,7 +108,7 @@ def forms():
     """Each kernel in each of its forms: its name, its type and its constants."""
     for (name, flags), mode in product(FLAGS.items(), MODES):
         sizes = {"BLOCK": 256} if name.startswith("step") else {
-            key: value for key, value in _launch(16, mode == "exact").items() if key != "num_warps"
+            key: value for key, value in _launch(16, mode == "exact").items() if key.isupper()
         }  # fmt: skip
         for chosen in product((False, True), repeat=len(flags)):
             constants = {**sizes, **dict(zip(flags, chosen, strict=True))}

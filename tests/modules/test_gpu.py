@@ -1,5 +1,7 @@
 """The operator's way to a GPU, on main memory: Triton's interpreter in place of the GPU, PyTorch's lstm as cuDNN."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -8,7 +10,8 @@ from quadgate.errors import InputError
 from quadgate.kernels.choice import Choice
 from quadgate.kernels.gpu import graph
 from quadgate.kernels.gpu.layer import kept_bytes
-from quadgate.modules import LSTM, gpu
+from quadgate.kernels.gpu.precision import exact, float32_products
+from quadgate.modules import LSTM, gpu, placement
 from quadgate.modules.operator import LSTMLayer, _forward_on_gpu
 from quadgate.modules.placement import Weights, arranged, normal, placed
 
@@ -56,11 +59,11 @@ def chosen(monkeypatch):
 
     def choose(name):
         monkeypatch.setattr(gpu, "chosen", lambda *_: Choice(name, True, "asked for by the test"))
-        monkeypatch.setattr(graph, "STEPS", 3)
-        graph._remembered.cache_clear()
+        monkeypatch.setattr(graph, "STEPS", (3, 2))
+        graph.forget()
 
     yield choose
-    graph._remembered.cache_clear()
+    graph.forget()
 
 
 @pytest.mark.parametrize("layout", ["tf1.BasicLSTMCell", "torch.nn.LSTM", "keras.LSTM"])
@@ -163,9 +166,52 @@ def test_float64_and_projections_are_cudnn():
 
 def test_lengths_on_the_gpu_are_held_to_the_sequence():
     x = torch.zeros(3, 5, 2)
-    assert gpu.device_lengths(torch.tensor([-1, 9, 3]), x).tolist() == [0, 5, 3]
+    assert gpu.device_lengths(torch.tensor([0, 5, 3]), x).tolist() == [0, 5, 3]
+    with pytest.raises(InputError, match="lengths"):
+        gpu.device_lengths(torch.tensor([0, 9, 3]), x)
+    with pytest.raises(InputError, match=r"lengths: found shape \(1,\), expected \(3,\): one for each case"):
+        gpu.device_lengths(torch.ones(1, dtype=torch.int64, device="meta"), x.to("meta"))
     with pytest.raises(InputError, match=r"lengths: found torch\.float32, expected whole numbers"):
-        gpu.device_lengths(torch.ones(3), x)
+        gpu.device_lengths(torch.ones(3, device="meta"), x.to("meta"))
+
+
+def test_a_sequence_shorter_than_what_was_measured_is_cudnn(chosen):
+    chosen("Triton")
+    layer = layer_of("torch.nn.LSTM", dtype=torch.float32)
+    assert "were not measured" in gpu.way(layer, layer.placement, False).reason
+    longer = layer._replace(x=torch.zeros(N, gpu.LEAST_STEPS, C))
+    assert gpu.way(longer, layer.placement, False).implementation == "Triton"
+    assert gpu.way(layer._replace(x=torch.zeros(N, 0, C)), layer.placement, False).implementation == gpu.LOOP
+
+
+@pytest.mark.skipif(ON_GPU, reason="runs Triton's interpreter, which a process with a GPU has not")
+def test_what_was_first_run_in_inference_mode_can_be_trained(chosen, monkeypatch):
+    chosen("graph")
+    monkeypatch.setattr(placement, "_index", placement._remembered_index)
+    placement._remembered_index.cache_clear()
+    layer = layer_of("torch.nn.LSTM", dtype=torch.float32)
+    with torch.inference_mode():
+        first = gpu.forward(layer, False)[0]
+        as_cudnn = gpu.as_cudnn(layer)[0]
+    assert torch.equal(gpu.forward(layer, True)[0], first)
+    outputs = gpu.as_cudnn(layer)[0]
+    torch.testing.assert_close(outputs.detach(), as_cudnn, rtol=1e-6, atol=1e-6)
+    outputs.sum().backward()
+
+
+@pytest.mark.parametrize("said", ["highest", "high", "medium"])
+def test_the_precision_of_products_is_asked_and_put_back(said):
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(said)
+        assert exact() == (said == "highest")
+        with float32_products(True, cudnn=True):
+            assert exact()
+        with float32_products(False):
+            assert not exact()
+        assert torch.get_float32_matmul_precision() == said
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_a_module_in_main_memory_gains_nothing():
@@ -175,10 +221,10 @@ def test_a_module_in_main_memory_gains_nothing():
 @pytest.mark.gpu
 @pytest.mark.skipif(not ON_GPU, reason="torch.cuda is not available here")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", ["cuDNN", "Triton", "graph"])
+@pytest.mark.parametrize("name", ["cuDNN", "CUDA", "Triton", "graph"])
 def test_a_module_on_a_gpu_is_pytorch_s(monkeypatch, name, dtype):
     """Through the dispatcher, autograd, autocast and the compiler, in each implementation."""
-    monkeypatch.setattr(gpu, "chosen", lambda *_: Choice(name, True, "asked for by the test"))
+    monkeypatch.setattr(gpu, "_ASKED", name)
     torch.manual_seed(0)
     ours = LSTM(12, 64, batch_first=True, bidirectional=True).to("cuda", dtype)
     theirs = torch.nn.LSTM(12, 64, batch_first=True, bidirectional=True).to("cuda", dtype)
@@ -196,3 +242,49 @@ def test_a_module_on_a_gpu_is_pytorch_s(monkeypatch, name, dtype):
     torch.testing.assert_close(torch.compile(ours)(x)[0], results[0], **tolerance)
     with torch.autocast("cuda", torch.bfloat16):
         assert ours(x)[0].dtype == torch.bfloat16
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not ON_GPU, reason="torch.cuda is not available here")
+@pytest.mark.parametrize("name", ["CUDA", "Triton", "graph"])
+def test_a_recording_of_the_caller_s_holds_the_layer(name):
+    """The caller's graph goes on with other inputs, also after the layer's own graphs were forgotten."""
+    layer = LSTM(12, 64).to("cuda")
+    x = torch.randn(100, 5, 12, device="cuda")
+    with torch.no_grad(), gpu.run_by(name):
+        layer(x)
+        recorded = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(recorded):
+            outputs = layer(x)[0]
+        graph.forget()
+        for N in range(1, 20):
+            layer(torch.randn(40, N, 12, device="cuda"))
+        x.copy_(torch.randn_like(x))
+        recorded.replay()
+        torch.testing.assert_close(outputs, layer(x)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch.cuda finds fewer than two GPUs here")
+@pytest.mark.parametrize("name", ["cuDNN", "CUDA", "Triton", "graph"])
+def test_the_second_gpu(name):
+    layer = LSTM(12, 64)
+    x = torch.randn(100, 5, 12)
+    expected = layer(x)[0]
+    with gpu.run_by(name):
+        found = layer.to("cuda:1")(x.to("cuda:1"))[0]
+        found.sum().backward()
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not ON_GPU, reason="torch.cuda is not available here")
+def test_threads_do_not_meet_in_the_buffers_of_a_graph():
+    layer = LSTM(12, 64).to("cuda").requires_grad_(False)
+    inputs = [torch.full((100, 5, 12), float(k), device="cuda") for k in range(4)]
+    with gpu.run_by("graph"):
+        expected = [layer(x)[0] for x in inputs]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda x: layer(x)[0], inputs * 5))
+    for one, right in zip(found, expected * 5, strict=True):
+        assert torch.equal(one, right)

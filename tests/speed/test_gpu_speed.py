@@ -21,19 +21,20 @@ interpreted = pytest.mark.skipif(ON_GPU, reason="runs Triton's interpreter, whic
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(graph, "STEPS", 3)
+    monkeypatch.setattr(graph, "STEPS", (3, 2))
     read.cache_clear()
-    graph._remembered.cache_clear()
+    graph.forget()
     yield
     read.cache_clear()
-    graph._remembered.cache_clear()
+    graph.forget()
 
 
 @interpreted
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("lengths", [False, True])
 def test_every_implementation_agrees_with_the_loop(training, lengths):
-    errors = gpu.check(Case("float32", 5, 2, training, lengths), 4, 3, CPU, eager=True)
+    failed, errors = gpu.check(Case("float32", 5, 6, training, lengths), 4, 3, CPU, eager=True)
+    assert not failed
     assert {"cuDNN", "Triton", "graph", gpu.EAGER} <= errors.keys()
     assert max(errors.values()) < 1e-5
 
@@ -49,10 +50,28 @@ def test_who_is_wrong_is_not_timed(monkeypatch):
         return found | {"graph": lambda: tuple(one + 1 for one in right())}
 
     monkeypatch.setattr(gpu, "passes", one_is_wrong)
-    measured, errors = gpu.measure(case, 4, 3, CPU, 0.001)
+    measured, errors, failed = gpu.measure(case, 4, 3, CPU, 0.001)
+    assert not failed
     assert errors["graph"] > 0.5
     assert "graph" not in measured.milliseconds
     assert {"cuDNN", "Triton"} <= measured.milliseconds.keys()
+
+
+@interpreted
+def test_who_fails_keeps_no_other_from_being_timed(monkeypatch):
+    plain = gpu.passes
+
+    def one_fails(*arguments, **options):
+        def refuse():
+            raise RuntimeError("out of resource: shared memory\nand more")
+
+        return plain(*arguments, **options) | {"Triton": refuse}
+
+    monkeypatch.setattr(gpu, "passes", one_fails)
+    measured, errors, failed = gpu.measure(Case("float32", 5, 2, False, False), 4, 3, CPU, 0.001)
+    assert failed == {"Triton": "RuntimeError: out of resource: shared memory"}
+    assert "Triton" not in errors
+    assert {"cuDNN", "graph"} == measured.milliseconds.keys()
 
 
 @interpreted
@@ -72,7 +91,7 @@ def test_tuning_writes_what_the_chooser_reads(monkeypatch):
 
 def test_the_fastest_that_can_run_is_chosen_with_its_numbers():
     case = Case("bfloat16", 64, 32, True, False)
-    table = Table("a GPU", "2026-01-01", 256, {}, (Measured(case, {"cuDNN": 2.0, "Triton": 1.0, "graph": 1.5}),))
+    table = Table("a GPU", 256, {}, (Measured(case, "2026-01-01", {"cuDNN": 2.0, "Triton": 1.0, "graph": 1.5}),))
     found = choose(case, dict.fromkeys(("cuDNN", "Triton", "graph")), table)
     assert found.implementation == "Triton"
     assert "1.00 ms against graph 1.50, cuDNN 2.00 at H=64, N=32, bfloat16, forward and backward" in found.reason
@@ -86,7 +105,7 @@ def test_a_damaged_table_is_refused_with_its_path():
     for text in (
         "{",
         '{"version": 1}',
-        '{"version": 1, "device": "a GPU", "date": "", "steps": 1, "versions": {}, "cases": [1]}',
+        '{"version": 1, "device": "a GPU", "steps": 1, "versions": {}, "cases": [1]}',
     ):
         place("a GPU").write_text(text)
         read.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -29,7 +30,9 @@ def tune(
     from quadgate.kernels.gpu import findings
     from quadgate.kernels.gpu.crossover import Measured, place
 
-    refused = findings.why_not(findings.look())
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise InputError(f"--device: found {device!r}, expected cuda, or cuda:1 for the second GPU")
+    refused = findings.why_not(findings.look(int(device.partition(":")[2] or 0)))
     if refused:
         raise InputError(f"tune: no GPU is used: {refused}")
     import torch
@@ -46,12 +49,14 @@ def tune(
     gpu = torch.device(device)
     typer.echo(f"{torch.cuda.get_device_name(gpu)}: {len(chosen)} cases, T={tuning.STEPS}; median ms", err=as_json)
 
-    def told(number: int, measured: Measured, errors: dict[str, float]) -> None:
+    def told(number: int, measured: Measured, errors: dict[str, float], failed: dict[str, str]) -> None:
         times = "  ".join(
             f"{name} {ms:.3f}" for name, ms in sorted(measured.milliseconds.items(), key=lambda one: one[1])
         )
-        wrong = [f"{name} is off by {error:.1e}" for name, error in errors.items() if name not in measured.milliseconds]
-        line = f"{number + 1:>4}/{len(chosen)}  {measured.case}: {times or 'not enough memory'}"
+        left = {name: error for name, error in errors.items() if name not in (*measured.milliseconds, *failed)}
+        wrong = [f"{name} is off by {error:.1e}" for name, error in left.items()]
+        wrong += [f"{name} failed ({why})" for name, why in failed.items()]
+        line = f"{number + 1:>4}/{len(chosen)}  {measured.case}: {times or 'none could run'}"
         typer.echo("; ".join([line, *wrong]), err=as_json)
 
     table = tuning.tune(chosen, gpu, seconds, told=told)

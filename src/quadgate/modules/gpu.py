@@ -6,25 +6,29 @@ no derivative, as in PyTorch. What neither runs (peepholes, clips, other functio
 
 from __future__ import annotations
 
-import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from quadgate.cell.batch import checked_lengths
 from quadgate.errors import InputError
 from quadgate.kernels.choice import Choice
 from quadgate.kernels.gpu import layer as gpu_layer
 from quadgate.kernels.gpu.crossover import CUDNN, Case
 from quadgate.kernels.gpu.implementations import chosen, load
 from quadgate.kernels.gpu.layer import Gradients, Layer, kept_bytes
+from quadgate.kernels.gpu.precision import exact
 from quadgate.modules.placement import Placement, Weights, arranged, normal
 from quadgate.modules.sequence import Cell, State
 from quadgate.modules.tensors import seen_through
 
 LOOP = "loop"
+LEAST_STEPS = 32
+"""A shorter sequence is another matter than those that `quadgate tune` measures: launches decide, and not steps."""
 
 
 def way(layer: Any, found: Placement, training: bool) -> Choice:
@@ -34,11 +38,15 @@ def way(layer: Any, found: Placement, training: bool) -> Choice:
         return Choice(LOOP, True, refused)
     if seen_through():
         return Choice(LOOP, True, "torch.func and forward derivatives do not see into a kernel")
+    if 0 in layer.x.shape:
+        return Choice(LOOP, True, "there is nothing to do")
     dtype = layer.x.dtype
     if found.width != found.units:
         return Choice(CUDNN, True, "quadgate's kernels have no projection")
     if dtype == torch.float64:
         return Choice(CUDNN, True, "quadgate's kernels do not compute in float64")
+    if layer.x_by_case.shape[1] < LEAST_STEPS:
+        return Choice(CUDNN, True, f"fewer than {LEAST_STEPS} steps were not measured")
     sizes = (found.units, int(layer.cases), training, layer.lengths is not None)
     choice: Choice = _constant_choice(dtype, *sizes, str(layer.x.device))
     return choice
@@ -47,6 +55,8 @@ def way(layer: Any, found: Placement, training: bool) -> Choice:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _constant_choice(dtype: torch.dtype, H: int, N: int, training: bool, lengths: bool, device: str) -> Choice:
     # The compiler is told the answer, and not how the table was read.
+    if _ASKED is not None:
+        return Choice(_ASKED, True, "asked for")
     kind = "tf32" if dtype == torch.float32 and not exact() else str(dtype).removeprefix("torch.")
     return chosen(Case(kind, H, N, training, lengths), dtype, torch.device(device))
 
@@ -57,20 +67,38 @@ def gains(module: Any, given: Tensor | PackedSequence) -> bool:
     if x.device.type != "cuda" or module.proj_size or x.dtype == torch.float64 or 0 in x.shape or seen_through():
         return False
     dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
-    packed = isinstance(given, PackedSequence)
-    N = int(given.batch_sizes[0]) if isinstance(given, PackedSequence) else _cases_of(module, given)
-    sizes = (module.hidden_size, N, torch.is_grad_enabled(), packed)
+    if isinstance(given, PackedSequence):
+        T, N = len(given.batch_sizes), int(given.batch_sizes[0])
+    else:
+        T, N = (given.transpose(0, 1) if given.dim() == 3 and module.batch_first else given).shape[:2]
+        N = N if given.dim() == 3 else 1
+    if T < LEAST_STEPS:
+        return False
+    sizes = (module.hidden_size, N, torch.is_grad_enabled(), isinstance(given, PackedSequence))
     found: Choice = _constant_choice(dtype, *sizes, str(x.device))
     return found.implementation != CUDNN
 
 
-def _cases_of(module: Any, given: Tensor) -> int:
-    return 1 if given.dim() == 2 else given.shape[0 if module.batch_first else 1]
+@contextmanager
+def run_by(name: str) -> Iterator[None]:
+    """Let one implementation run every layer that it can while the block runs, whatever was measured: to measure it."""
+    global _ASKED
+    before, _ASKED = _ASKED, name
+    try:
+        yield
+    finally:
+        _ASKED = before
 
 
-def exact() -> bool:
-    """Tell whether products in float32 are to be exact, as PyTorch's setting for matrix products says."""
-    return torch.get_float32_matmul_precision() == "highest"
+_ASKED: str | None = None
+
+
+@contextmanager
+def _below(x: Tensor) -> Iterator[None]:
+    """What holds for the body of an operator: no graph, no autocast, and x's GPU is the current one."""
+    device = torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext()
+    with torch.no_grad(), torch.autocast("cuda", enabled=False), device:
+        yield
 
 
 def _only_in_loop(cell: Cell, peepholes: bool) -> str | None:
@@ -83,16 +111,24 @@ def _only_in_loop(cell: Cell, peepholes: bool) -> str | None:
     return None
 
 
-def device_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:
-    """Return lengths in the type and at the place that the kernels take.
+def device_lengths(lengths: Tensor, x: Tensor) -> Tensor:
+    """Return lengths `[N]` in the type and at the place that the kernels take.
 
-    Those on the GPU are not looked at, which would wait for it: one below 0 counts as 0, one above T as T. Those in
-    main memory were checked before.
+    Those on the GPU are not looked at, which would wait for it: one below 0 counts as 0, one above T as T.
+
+    Args:
+        lengths: as the caller has them.
+        x: `[N, T, C]`.
+
+    Raises:
+        InputError: not one whole number for each case; in main memory also one below 0 or above T.
     """
-    if lengths is None:
-        return None
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+        checked_lengths(lengths.detach().numpy(), *x.shape[:2])
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
         raise InputError(f"lengths: found {lengths.dtype}, expected whole numbers")
+    if lengths.shape != x.shape[:1]:
+        raise InputError(f"lengths: found shape {tuple(lengths.shape)}, expected ({x.shape[0]},): one for each case")
     return lengths.to(x.device, torch.int32).clamp(0, x.shape[1]).contiguous()
 
 
@@ -113,7 +149,7 @@ def _prepared(layer: Any, training: bool) -> _Prepared:
         sum(biases[1:], biases[0]) if biases else None,
         layer.c,
         layer.h,
-        device_lengths(layer.lengths, x),
+        None if layer.lengths is None else device_lengths(layer.lengths, x),
         layer.forget_bias,
         layer.reverse,
         layer.recompute_every,
@@ -123,21 +159,18 @@ def _prepared(layer: Any, training: bool) -> _Prepared:
 
 
 def _recurrence(name: str) -> Any:
-    run = load(name)
-    if run is None:  # chosen was one of ours when this layer came here, and the choice changed since
-        run = load("graph")
-    return run
+    # Where the choice has changed since this layer was sent here, any that is ours computes the same.
+    return load(name) or load("graph")
 
 
-@torch.no_grad()
 def forward(layer: Any, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run a layer below autograd: the outputs in the caller's order, c, h, and what `backward` needs."""
-    prepared = _prepared(layer, keep)
-    outputs, c, h, kept = gpu_layer.forward(prepared.layer, _recurrence(prepared.choice), keep)
-    return layer.by_case(outputs).contiguous(), c.to(outputs.dtype), h, kept
+    with _below(layer.x):
+        prepared = _prepared(layer, keep)
+        outputs, c, h, kept = gpu_layer.forward(prepared.layer, _recurrence(prepared.choice), keep)
+        return layer.by_case(outputs).contiguous(), c.to(outputs.dtype), h, kept
 
 
-@torch.no_grad()
 def backward(
     layer: Any,
     outputs: Tensor,
@@ -149,22 +182,24 @@ def backward(
     needs_weights: bool,
 ) -> tuple[Tensor, ...]:
     """Run a layer's way back below autograd: the gradients of x, of each weight, of c and of h; empty if not needed."""
-    prepared = _prepared(layer, True)
-    found = gpu_layer.backward(
-        prepared.layer,
-        _recurrence(prepared.choice),
-        layer.by_case(outputs).contiguous(),
-        kept,
-        None if d_outputs is None else layer.by_case(d_outputs),
-        d_c_T,
-        d_h_T,
-        needs_x,
-        needs_weights,
-    )
-    nothing = layer.x.new_empty(0)
-    d_x = nothing if found.x is None else layer.by_case(found.x).contiguous()
-    d_weights = _by_layout(layer, found) if needs_weights else Weights(nothing, *(nothing,) * 5)
-    return d_x, *(nothing if one is None else one for one in d_weights), found.c.to(layer.x.dtype), found.h
+    with _below(layer.x):
+        prepared = _prepared(layer, True)
+        found = gpu_layer.backward(
+            prepared.layer,
+            _recurrence(prepared.choice),
+            layer.by_case(outputs).contiguous(),
+            kept,
+            None if d_outputs is None else layer.by_case(d_outputs),
+            d_c_T,
+            d_h_T,
+            needs_x,
+            needs_weights,
+        )
+        d_x = None if found.x is None else layer.by_case(found.x).contiguous()
+        d_weights = _by_layout(layer, found) if needs_weights else (None,) * len(Weights._fields)
+        # An empty tensor of its own for each that nobody needs: two results of an operator are never one.
+        results = [layer.x.new_empty(0) if one is None else one for one in (d_x, *d_weights)]
+        return *results, found.c.to(layer.x.dtype), found.h
 
 
 def kept_size(layer: Any, found: Placement) -> int:
@@ -186,8 +221,12 @@ def _by_layout(layer: Any, gradients: Gradients) -> Weights:
     return arranged(layer.layout, arrays, weights)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def as_cudnn(layer: Any) -> tuple[Tensor, State]:
-    """Run a layer by PyTorch's `lstm`, which is cuDNN's on a GPU; everything is differentiable once."""
+    """Run a layer by PyTorch's `lstm`, which is cuDNN's on a GPU; everything is differentiable once.
+
+    The compiler is kept out, which would write it out step by step.
+    """
     x, found = layer.x_by_case, layer.placement
     weights = normal(layer.layout, layer.weights)
     bias = x.new_zeros(4, found.units)
@@ -201,20 +240,18 @@ def as_cudnn(layer: Any) -> tuple[Tensor, State]:
     if weights.projection is not None:
         shapes = shapes._replace(projection=x.new_empty(P, found.units))
     theirs = [one for one in arranged("torch.nn.LSTM", arrays, shapes) if one is not None]
-    c = x.new_zeros(1, x.shape[0], found.units) if layer.c is None else layer.c[None]
-    h = x.new_zeros(1, x.shape[0], P) if layer.h is None else layer.h[None]
-    lengths = None if layer.lengths is None else layer.lengths.clamp(0, x.shape[1])
+    # One behind the other in one piece of memory, as cuDNN wants them.
+    pieces = torch.cat([one.reshape(-1) for one in theirs]).split([one.numel() for one in theirs])
+    theirs = [piece.view(one.shape) for piece, one in zip(pieces, theirs, strict=True)]
+    c = x.new_zeros(1, x.shape[0], found.units) if layer.c is None else layer.c[None].contiguous()
+    h = x.new_zeros(1, x.shape[0], P) if layer.h is None else layer.h[None].contiguous()
     options = (True, 1, 0.0, torch.is_grad_enabled(), False)
-    with nullcontext() if torch.compiler.is_compiling() else warnings.catch_warnings():
-        # That the weights lie in several places: they are gathered for each call, which the copy does again.
-        if not torch.compiler.is_compiling():
-            warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
-        if lengths is None:
-            turned = x.flip(1) if layer.reverse else x
-            outputs, h, c = torch.lstm(turned, (h, c), theirs, *options, True)
-            outputs = outputs.flip(1) if layer.reverse else outputs
-            return layer.by_case(outputs), (c[0], h[0])
-        return _unequal(layer, x, lengths, (c, h), theirs, options)
+    if layer.lengths is not None:
+        return _unequal(layer, x, layer.lengths.clamp(0, x.shape[1]), (c, h), theirs, options)
+    turned = x.flip(1) if layer.reverse else x
+    outputs, h, c = torch.lstm(turned, (h, c), theirs, *options, True)
+    outputs = outputs.flip(1) if layer.reverse else outputs
+    return layer.by_case(outputs), (c[0], h[0])
 
 
 def _unequal(

@@ -44,6 +44,8 @@ from quadgate.modules.stack import Part, kernels_take, run_stack
 from quadgate.modules.together import gain_behind, joined
 
 _TORCH_FORWARD: Any = nn.LSTM.forward
+# The compiler would write cuDNN's layers out step by step.
+_CUDNN_FORWARD: Any = torch.compiler.disable(nn.LSTM.forward)
 _PLACES = ("gate", "cell", "output")
 _NORMS = 5  # of i, j, f, o and c
 
@@ -148,7 +150,8 @@ class LSTM(nn.RNNBase):
         """
         taken = kernels_take(input) or gains(self, input)
         if not taken and has_defaults(self, LSTM, _OPTIONS) and lengths is None and not cells:
-            return _TORCH_FORWARD(self, input, hx)
+            x = input.data if isinstance(input, PackedSequence) else input
+            return (_CUDNN_FORWARD if x.device.type == "cuda" else _TORCH_FORWARD)(self, input, hx)
         return run_stack(self, self._beside, self._behind, input, hx, lengths, cells)
 
     def _beside(self, parts: Sequence[Part]) -> tuple[Tensor, list[State], Tensor | None]:

@@ -163,11 +163,14 @@ _LAYER = (
     "str output, float? input_clip, float? cell_clip, float? projection_clip, bool reverse, bool time_major, "
     "int recompute_every"
 )
-LIBRARY.define(f"lstm({_LAYER}, bool keep) -> (Tensor outputs, Tensor c_T, Tensor h_T, Tensor kept)")
+# On a GPU buffers are remembered from call to call, which the compiler must not put into a graph of its own.
+_TAGS = (torch.Tag.cudagraph_unsafe,) if hasattr(torch.Tag, "cudagraph_unsafe") else ()
+LIBRARY.define(f"lstm({_LAYER}, bool keep) -> (Tensor outputs, Tensor c_T, Tensor h_T, Tensor kept)", tags=_TAGS)
 LIBRARY.define(
     f"lstm_backward({_LAYER}, Tensor outputs, Tensor kept, Tensor? d_outputs, Tensor? d_c_T, Tensor? d_h_T, "
     "bool needs_x, bool needs_weights) -> (Tensor d_x, Tensor d_kernel, Tensor d_recurrent_kernel, Tensor d_bias, "
-    "Tensor d_recurrent_bias, Tensor d_peepholes, Tensor d_projection, Tensor d_c, Tensor d_h)"
+    "Tensor d_recurrent_bias, Tensor d_peepholes, Tensor d_projection, Tensor d_c, Tensor d_h)",
+    tags=_TAGS,
 )
 
 
@@ -301,12 +304,14 @@ def _on_gpu(layer: LSTMLayer) -> Results:
     if torch.is_autocast_enabled("cuda"):
         layer = layer.in_type(torch.get_autocast_dtype("cuda"))
     training = torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in layer)
-    way = gpu.way(layer, layer.check(), training).implementation
-    if layer.lengths is not None and layer.lengths.device.type == "cpu":
-        layer = layer._replace(lengths=lengths_tensor(layer.lengths, layer.x_by_case))
+    found = layer.check()
+    if layer.lengths is not None:
+        layer = layer._replace(lengths=gpu.device_lengths(layer.lengths, layer.x_by_case))
+    way = gpu.way(layer, found, training).implementation
     with torch.autocast("cuda", enabled=False):
         if way == CUDNN:
-            return gpu.as_cudnn(layer)
+            results: Results = gpu.as_cudnn(layer)
+            return results
         if way == gpu.LOOP:
             outputs, state = layer.in_type(torch.float32).as_loop(layer.lengths)
             given = layer.x.dtype

@@ -135,8 +135,12 @@ def _made_index(place: Place, rows: int, units: int, device: torch.device) -> Te
     return (starts[:, None] + across * unit_stride + (down * row_stride)[:, None, None]).flatten()
 
 
-# On a GPU each of these operations costs as much as several steps of a layer.
-_remembered_index = lru_cache(maxsize=256)(_made_index)
+@lru_cache(maxsize=256)
+def _remembered_index(place: Place, rows: int, units: int, device: torch.device) -> Tensor:
+    # On a GPU each of these operations costs as much as several steps of a layer. Made in main memory and copied, so
+    # that it is there for every stream, and outside inference mode, whose tensors no gradient may meet.
+    with torch.inference_mode(False):
+        return _made_index(place, rows, units, torch.device("cpu")).to(device)
 
 
 def placed(layout: str, weights: Weights, dense: bool = False) -> Placement:

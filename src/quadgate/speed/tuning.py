@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 
 import torch
 
+from quadgate.errors import InputError
 from quadgate.kernels.gpu.crossover import VERSION, Case, Measured, Table, place, read
 from quadgate.model.atomic import write_atomically
 from quadgate.speed.gpu import measure
@@ -40,35 +40,38 @@ def tune(
     device: torch.device,
     seconds: float,
     steps: int = STEPS,
-    told: Callable[[int, Measured, dict[str, float]], None] | None = None,
+    told: Callable[[int, Measured, dict[str, float], dict[str, str]], None] | None = None,
 ) -> Table:
     """Measure the cases on a GPU; after each the table is written, so that an interruption loses none before.
 
-    What was measured before and is not measured again stays in the table.
+    What was measured before with the same versions and is not measured again stays in the table.
 
     Args:
         cases: what to measure.
         device: the GPU.
         seconds: for each case and implementation.
         steps: T.
-        told: takes the number of a case, what was measured and the errors of all.
+        told: takes the number of a case, what was measured, the errors of all, and why one could not run.
     """
-    name = torch.cuda.get_device_name(device)
-    before = read(name)
-    found = {one.case: one for one in before.cases} if before is not None and before.steps == steps else {}
-    table = Table(name, date.today().isoformat(), steps, _versions(), tuple(found.values()))
+    name, versions = torch.cuda.get_device_name(device), _versions()
+    before = _earlier(name)
+    same = before is not None and (before.steps, before.versions) == (steps, versions)
+    found = {one.case: one for one in before.cases} if before is not None and same else {}
+    table = Table(name, steps, versions, tuple(found.values()))
     for number, case in enumerate(cases):
-        try:
-            measured, errors = measure(case, steps, CHANNELS, device, seconds)
-        except torch.OutOfMemoryError:
-            measured, errors = Measured(case, {}), {}
-            torch.cuda.empty_cache()
-        found[case] = measured
-        table = Table(name, table.date, steps, table.versions, tuple(found.values()))
+        found[case], errors, failed = measure(case, steps, CHANNELS, device, seconds)
+        table = Table(name, steps, versions, tuple(found.values()))
         write(table)
         if told is not None:
-            told(number, measured, errors)
+            told(number, found[case], errors, failed)
     return table
+
+
+def _earlier(name: str) -> Table | None:
+    try:
+        return read(name)
+    except InputError:  # damaged, and now made anew
+        return None
 
 
 def write(table: Table) -> None:

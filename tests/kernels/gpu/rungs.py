@@ -8,16 +8,18 @@ import numpy as np
 import torch
 
 from kernels.layers import Problem
-from quadgate.kernels.gpu import graph
+from quadgate.kernels.gpu import cuda, graph
 from quadgate.kernels.gpu.graph import GRAPH
 from quadgate.kernels.gpu.layer import Gradients, Layer, backward, forward, kept_bytes
 from quadgate.kernels.gpu.recurrence import Recurrence
 from quadgate.kernels.gpu.triton_lstm import TRITON
 
 RUNGS = {one.name: one for one in (TRITON, GRAPH)}
+if torch.cuda.is_available():  # in main memory its own tests emulate it
+    RUNGS[cuda.CUDA.name] = cuda.CUDA
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cpu":
-    graph.STEPS = 4  # under the interpreter, the steps that a chunk has too many cost as much as the others
+    graph.STEPS = (4, 2)  # under the interpreter, the steps that a chunk has too many cost as much as the others
 
 
 def _dot_in_bfloat16() -> None:

@@ -49,9 +49,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """The median milliseconds of each implementation in a case; who could not run it or was wrong is not there."""
+    """The day, and the median milliseconds of each implementation in a case; who failed or was wrong is not there."""
 
     case: Case
+    date: str
     milliseconds: Mapping[str, float]
 
     @property
@@ -66,14 +67,12 @@ class Table:
 
     Attributes:
         device: its name.
-        date: when.
         steps: T of every case.
         versions: those of what was measured.
         cases: what was found.
     """
 
     device: str
-    date: str
     steps: int
     versions: Mapping[str, str]
     cases: tuple[Measured, ...]
@@ -82,8 +81,8 @@ class Table:
         """Return the measured case of the same kind whose sizes are the fewest doublings away; None if there is none.
 
         >>> case = Case("float32", 64, 32, False, False)
-        >>> one = Measured(case, {"cuDNN": 2.0, "Triton": 1.0})
-        >>> Table("a GPU", "2026-01-01", 820, {}, (one,)).nearest(Case("float32", 100, 1, False, False)) is one
+        >>> one = Measured(case, "2026-01-01", {"cuDNN": 2.0, "Triton": 1.0})
+        >>> Table("a GPU", 820, {}, (one,)).nearest(Case("float32", 100, 1, False, False)) is one
         True
         """
         alike = [
@@ -123,7 +122,7 @@ def choose(case: Case, refusals: Mapping[str, str | None], table: Table | None) 
     first, *others = sorted(measured, key=lambda name: measured[name])
     beside = ", ".join(f"{name} {measured[name]:.2f}" for name in others)
     reason = f"{measured[first]:.2f} ms" + (f" against {beside}" if beside else "")
-    return Choice(first, True, f"{reason} at {found.case}, T={table.steps}, measured {table.date}")
+    return Choice(first, True, f"{reason} at {found.case}, T={table.steps}, measured {found.date}")
 
 
 def place(device: str) -> Path:
@@ -151,9 +150,7 @@ def read(device: str) -> Table | None:
         given = json.loads(text)
         if given["version"] != VERSION:
             return None  # of another version: as good as none
-        return Table(
-            given["device"], given["date"], given["steps"], given["versions"], tuple(_measured(given["cases"]))
-        )
+        return Table(given["device"], given["steps"], given["versions"], tuple(_measured(given["cases"])))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: no table of quadgate tune ({type(error).__name__}); delete it, or run quadgate tune again"
@@ -163,4 +160,4 @@ def read(device: str) -> Table | None:
 def _measured(cases: Iterable[Any]) -> Iterable[Measured]:
     for one in cases:
         found = {str(name): float(ms) for name, ms in one["milliseconds"].items()}
-        yield Measured(Case(**one["case"]), found)
+        yield Measured(Case(**one["case"]), str(one["date"]), found)

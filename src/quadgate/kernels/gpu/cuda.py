@@ -146,7 +146,7 @@ def _device_refuses(units: int, dtype: torch.dtype, device: torch.device) -> str
     if drives // 1000 < compiler[0]:
         return (
             f"NVRTC is of CUDA {compiler[0]}, the driver of CUDA {drives // 1000}.{drives % 1000 // 10}: "
-            f"update the driver, or pip install 'cuda-core[cu{drives // 1000}]'"
+            "update the driver"
         )
     newest = max(nvrtc.nvrtcGetSupportedArchs()[1])
     if 10 * found[0] + found[1] > newest:
@@ -232,17 +232,15 @@ def launch(variant: Variant, device: torch.device, blocks: int, arguments: tuple
     with torch.cuda.device(device):
         kernel = _loaded(variant, torch.cuda.current_device())
         config = LaunchConfig(grid=blocks, block=variant.threads, shmem_size=variant.shared_bytes)
-        start(_Stream(torch.cuda.current_stream().cuda_stream), config, kernel, *passed)
+        start(_stream(torch.cuda.current_stream().cuda_stream), config, kernel, *passed)
 
 
-@dataclass(frozen=True)
-class _Stream:
-    """A stream of torch's in the form of CUDA's Python packages, which torch speaks since 2.8."""
+@cache
+def _stream(handle: int) -> Any:
+    """Return a stream of torch's in the form of CUDA's Python packages."""
+    from cuda.core import Stream
 
-    handle: int
-
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return 0, self.handle
+    return Stream.from_handle(handle)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quadgate.kernels.gpu.crossover import read
@@ -24,9 +24,9 @@ class Facts:
         cuda: that of CUDA which torch was built for; None for a build without.
         visible: `CUDA_VISIBLE_DEVICES`, None where it is not set.
         device: whether the machine has an NVIDIA device.
-        driver: the version of its driver, None where none is loaded.
+        driver: the version of its driver, None where none was found.
         error: what torch said when it was asked for the GPU; None where it got one.
-        name: the GPU's.
+        name: that of the GPU; empty where torch has none.
         capability: its compute capability.
         free, total: its memory in bytes.
     """
@@ -52,17 +52,8 @@ def why_not(facts: Facts) -> str | None:
     if facts.cuda is None:
         where = "for a build with it see https://pytorch.org/get-started/locally"
         return f"this torch, {facts.torch}, was built without CUDA; {where}"
-    if not facts.device:
-        return "this machine has no NVIDIA device"
-    if facts.driver is None:
-        return "an NVIDIA device is there, its driver is not loaded; install it: https://www.nvidia.com/drivers"
-    if facts.visible is not None and facts.visible.strip() in ("", "-1", "NoDevFiles"):
-        return f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides it; unset it"
-    if facts.error is not None and re.search("out of memory", facts.error, re.IGNORECASE):
-        return f"its memory is full: {facts.error}; see nvidia-smi for the process that fills it"
-    if facts.error is not None:
-        what = f"the driver {facts.driver} refuses the CUDA {facts.cuda} that torch was built for"
-        return f"{what}: {facts.error}; install a newer driver, or a torch for an older CUDA"
+    if not facts.name:
+        return _why_torch_has_none(facts)
     old = too_old(facts.capability)
     if old:
         return f"{facts.name}: {old}; torch runs on it without them"
@@ -70,6 +61,20 @@ def why_not(facts: Facts) -> str | None:
         free, total = facts.free / 2**20, facts.total / 2**30
         return f"{facts.name} has {free:.0f} MiB free of {total:.0f} GiB; see nvidia-smi for the process that fills it"
     return None
+
+
+def _why_torch_has_none(facts: Facts) -> str:
+    if facts.visible is not None and facts.visible.strip() in ("", "-1", "NoDevFiles"):
+        return f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides every GPU; unset it"
+    error = facts.error or "no GPU"
+    if re.search("out of memory", error, re.IGNORECASE):
+        return f"its memory is full: {error}; see nvidia-smi for the process that fills it"
+    if facts.driver is not None:
+        versions = f"torch for CUDA {facts.cuda} finds none with the driver {facts.driver}"
+        return f"{versions}: {error}; where the driver is older than that CUDA, install a newer one"
+    if facts.device:
+        return "an NVIDIA device is there, its driver is not loaded; install it: https://www.nvidia.com/drivers"
+    return "this machine has no NVIDIA device"
 
 
 def too_old(capability: tuple[int, int]) -> str | None:
@@ -84,27 +89,24 @@ def too_old(capability: tuple[int, int]) -> str | None:
     return f"its compute capability is {has}, quadgate's kernels need {least}"
 
 
-def look() -> Facts:
-    """Ask the system and torch, which is imported."""
+def look(index: int = 0) -> Facts:
+    """Ask torch for a GPU, and where it has none the system for the reason."""
     import torch
 
-    facts = Facts(
-        torch=torch.__version__,
-        cuda=torch.version.cuda,
-        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        device=_has_device(),
-        driver=_driver(),
-    )
-    if facts.cuda is None or facts.driver is None:
+    facts = Facts(torch.__version__, torch.version.cuda, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if facts.cuda is None:
         return facts
     try:
         torch.cuda.init()
-        properties = torch.cuda.get_device_properties(0)
-        free, total = torch.cuda.mem_get_info(0)
+        properties = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
     except (RuntimeError, AssertionError) as error:
-        return Facts(**{**vars(facts), "error": str(error).partition("\n")[0].rstrip(". ")})
-    found = {"name": properties.name, "capability": (properties.major, properties.minor), "free": free, "total": total}
-    return Facts(**{**vars(facts), **found})
+        said = str(error).partition("\n")[0].rstrip(". ")
+        return replace(facts, device=_has_device(), driver=_driver(), error=said)
+    capability = (properties.major, properties.minor)
+    return replace(
+        facts, device=True, driver=_driver(), name=properties.name, capability=capability, free=free, total=total
+    )
 
 
 def kernels(name: str) -> str:
@@ -118,7 +120,7 @@ def kernels(name: str) -> str:
         refused = one.why_not(1, torch.float32, torch.device("cuda"))
         told.append(f"{one.name}: {refused}" if refused else f"{one.name} {one.reach}")
     table = read(name)
-    by = f"as measured {table.date} by quadgate tune" if table else "cuDNN runs until quadgate tune has measured them"
+    by = "as quadgate tune has measured" if table else "cuDNN runs until quadgate tune has measured them"
     return f"{'; '.join(told)}; {by}"
 
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import torch
 
+from quadgate.errors import InputError
 from quadgate.kernels.choice import Choice, log_once
 from quadgate.kernels.gpu.crossover import CUDNN, Case, choose, read
 from quadgate.kernels.gpu.findings import too_old
@@ -84,12 +85,13 @@ def refusals(H: int, dtype: torch.dtype, device: torch.device) -> dict[str, str 
 
 
 def chosen(case: Case, dtype: torch.dtype, device: torch.device) -> Choice:
-    """Return what runs a basic cell on a GPU, and why.
-
-    Raises:
-        InputError: the file of the measurements on this GPU is damaged.
-    """
-    choice = choose(case, refusals(case.H, dtype, device), read(torch.cuda.get_device_name(device)))
+    """Return what runs a basic cell on a GPU, and why; cuDNN where the measurements cannot be read."""
+    try:
+        table = read(torch.cuda.get_device_name(device))
+    except InputError as error:
+        choice = Choice(CUDNN, True, str(error))
+    else:
+        choice = choose(case, refusals(case.H, dtype, device), table)
     log_once(f"lstm on {device}", str(choice))
     return choice
 

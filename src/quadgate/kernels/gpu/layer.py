@@ -104,6 +104,8 @@ def forward(layer: Layer, run: Recurrence, keep: bool) -> tuple[Tensor, Tensor, 
         room = _kept(kept, N, T, H, z.dtype) if keep else None
         return *run.forward(z, layer.w_h, c, h, layer.lengths, (0, T), keep=room, **options), kept
     outputs = z.new_zeros(N, T, H)
+    if not T:
+        return outputs, c.clone(), h.clone(), kept
     for steps, all_c, all_h in zip(layer.chunks, *_states(kept, len(layer.chunks), N, H, z.dtype), strict=True):
         all_c.copy_(c), all_h.copy_(h)
         part, c, h = run.forward(z, layer.w_h, c, h, layer.lengths, steps, keep=None, **options)

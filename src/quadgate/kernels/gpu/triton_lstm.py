@@ -58,7 +58,13 @@ def filled_up(H: int) -> int:
 def _launch(H: int, exact: bool) -> dict[str, int | str]:
     HP = filled_up(H)
     # With four warps, a tile of 64 units spills its registers in float32, and one of 128 in the narrow types.
-    return {"HP": HP, "CASES": _CASES, "PRECISION": "ieee" if exact else "tf32", "num_warps": 4 if HP < 64 else 8}
+    return {
+        "HP": HP,
+        "CASES": _CASES,
+        "PRECISION": "ieee" if exact else "tf32",
+        "num_warps": 4 if HP < 64 else 8,
+        "enable_fp_fusion": True,
+    }
 
 
 def forward(
