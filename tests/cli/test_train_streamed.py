@@ -81,7 +81,7 @@ def test_what_is_damaged_and_left_out_stands_in_the_report(command, tmp_path, mo
     _, judged, which = parts_of_run(tmp_path / "run")  # damaged as it is, the set is read again as it was
     assert which.startswith("the part that training held out: ")
     note, table = _data_card(SimpleNamespace(parts={"judged": judged}), kept)[1:3]
-    assert note.text == "Left out, since it is damaged: at least 30 cases, which the model never saw."
+    assert note.text == "Left out, since it is damaged, and not read: at least 30 cases."
     assert list(table.rows) == [[lost[0]["what"], "not known"], [why, 30]]
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quadgate.data import batches, pad
+from quadgate.data.batching import are_alike
 from quadgate.errors import InputError
 
 
@@ -107,3 +108,20 @@ def test_equal_lengths_are_shuffled_fully():
 def test_a_batch_needs_a_size():
     with pytest.raises(InputError, match="batch_size: found 0"):
         list(batches([1], 0, np.random.default_rng(0)))
+
+
+def test_strata_of_unlike_lengths_are_told_from_those_of_like():
+    """One row group of long cases among seven of short ones: with a share of it every batch would be long."""
+    rng = np.random.default_rng(3)
+    strata = np.repeat(np.arange(8), 128)
+    like = rng.integers(90, 101, 1024)
+    unlike = np.where(strata == 5, rng.integers(900, 1001, 1024), like)
+    padded = [
+        sum(len(batch) * unlike[batch].max() for batch in batches(unlike, 32, np.random.default_rng(0), of))
+        for of in (strata, None)
+    ]
+    assert padded[0] > 4 * unlike.sum()
+    assert padded[1] < 1.2 * unlike.sum()
+    assert not are_alike(unlike, 32, strata)
+    assert are_alike(like, 32, strata)
+    assert are_alike(rng.integers(10, 1000, 1024), 32, strata)

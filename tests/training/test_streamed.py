@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -13,11 +15,12 @@ from quadgate.data.parquet import ParquetSet, Part, pack, statistics_of
 from quadgate.data.parquet import packing as packing
 from quadgate.data.parquet import part as parts
 from quadgate.data.parquet.sources import Held
-from quadgate.errors import FileFormatError
-from quadgate.training import Settings, StoppedError, loop, train
+from quadgate.errors import FileFormatError, InputError
+from quadgate.training import Settings, StoppedError, Workers, loop, train
 from quadgate.training.blueprint import Blueprint
 from quadgate.training.disk import parts_on_disk
 from quadgate.training.loop import Callback
+from quadgate.training.streamed import _Epoch
 
 SETTINGS = Settings(units=4, epochs=2, batch_size=4, batches=1, steps=0, frames=0, noise=0.05, refit=True)
 
@@ -180,8 +183,6 @@ def test_a_class_at_every_step(tmp_path):
 
 
 def test_a_test_part_of_other_channels_is_refused(folder, tmp_path):
-    from quadgate.errors import InputError
-
     pack(Held(make_sequences(8, time=20, channels=2)), tmp_path / "other", "x")
     with pytest.raises(InputError, match="other: found 2 channels in the test part, expected 3"):
         parts_on_disk(str(folder), SETTINGS, test=tmp_path / "other")
@@ -224,3 +225,64 @@ def test_what_is_wrong_in_the_process_beside_is_one_line(whole, monkeypatch):
     with pytest.raises(FileFormatError) as refused:
         list(streamed(whole).epoch(4, 0, 0).batches)
     assert str(refused.value) == "a.parquet: damaged"
+
+
+def test_the_callers_generator_stays_as_it_is(whole):
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    list(streamed(whole).epoch(4, 0, 0).batches)
+    assert torch.equal(torch.get_rng_state(), before)
+    trained(whole)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_pass_in_another_order_is_not_gone_on_with(whole):
+    passing = streamed(whole).epoch(4, 0, 0)
+    begun = iter(passing.batches)
+    next(begun)
+    earlier = json.dumps(json.loads(passing.where())["loader"])
+    begun.close()
+    with pytest.raises(
+        InputError, match=r"^set: the run was stopped within an epoch by a version of quadgate that .* train anew"
+    ):
+        streamed(whole).epoch(4, 0, 0, 1, earlier)
+
+
+def grouped(folder, lengths, subjects):
+    """Write a file with one row group for each list of lengths, whose cases are by turns of some subjects."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for group, own in enumerate(lengths):
+        places = np.repeat(np.arange(len(own)), own)
+        names = np.char.add(f"{group}-", places.astype(str))
+        columns = {"case": names, "x": rng.normal(size=sum(own)), "label": places % 2, "subject": places % subjects}
+        pq.write_table(pa.table(columns), folder / f"{group}.parquet")
+    data = ParquetSet.open(folder)
+    return Part.whole(data, statistics_of(data))
+
+
+@pytest.mark.parametrize(
+    "lengths", [[[9, 8, 7]], [[9, 8, 9, 7], [8, 7]], [[8, 9] * 4] * 4 + [[80, 90] * 4] + [[9] * 8] * 3]
+)
+def test_shares_of_any_number_of_processes_are_the_batches_of_one(lengths, tmp_path, monkeypatch):
+    """Few row groups and subjects; and a row group unlike the others, which leaves batches of like lengths."""
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(parts, "WINDOW", 100_000)
+    data = streamed(grouped(tmp_path / "set", lengths, 3))
+    every = [batch for *batch, _, _ in _Epoch(data, 8, (0, 1), Workers())._batches()]
+    assert sum(len(x) for x, *_ in every) == sum(map(len, lengths))
+    if len(lengths) == 8:
+        assert sum(x.shape[0] * x.shape[1] for x, *_ in every) <= 1.25 * sum(map(sum, lengths))
+    for processes in (1, 2, 3, 5, 9):
+        shares = [list(_Epoch(data, 8, (0, 1), Workers(rank, processes))._batches()) for rank in range(processes)]
+        for batch, *own in zip(every, *shares, strict=True):
+            assert {one[4] for one in own} == {len(batch[0])}
+            rows_of_all = np.concatenate([one[3] for one in own])
+            assert sorted(rows_of_all.tolist()) == list(range(len(batch[0])))
+            for place, expected in enumerate(batch):
+                np.testing.assert_array_equal(
+                    np.concatenate([one[place] for one in own])[np.argsort(rows_of_all)], expected
+                )
+            if len(lengths) == 8:
+                counts = [len(one[3]) for one in own]
+                assert max(counts) - min(counts) <= 2

@@ -57,8 +57,8 @@ def pack(
             packed[str(folder)] = len(whole)
             typer.echo(f"{folder}: {whole.describe()}", err=as_json)
     except KeyboardInterrupt:
-        whole_files = sum(parquet.packed_so_far(out / name) for name in parts)
-        typer.echo(f"stopped; {whole_files:,} cases are packed and stay so", err=True)
+        kept = sum(parquet.packed_so_far(out / name) for name in parts)
+        typer.echo(f"stopped; {kept:,} cases are packed and stay so", err=True)
         typer.echo(f"go on with: {shlex.join(['quadgate', *sys.argv[1:]])}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:

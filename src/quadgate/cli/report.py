@@ -57,7 +57,7 @@ def report(
     history = History(run / "history.jsonl").epochs if run.is_dir() else []
     findings = find(model, train, part, history, lambda: trained_of_run(run, model, train, progress), place, progress)
     progress("drawing the page")
-    page = report_page(findings, left_out_of_run(run))
+    page = report_page(findings, left_out_of_run(run) if others is None else ())
     target = out or run / "report.html"
     with write_atomically(target) as beside:
         beside.write_text(page, encoding="utf-8")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from quadgate.errors import InputError
 
 POOL = 16  # batches that are sorted by length together: enough to pad little, few enough to stay mixed
+ALIKE = 1.25  # times the steps of batches without strata: more is not worth that each has its share of them
 
 
 def pad(series: Sequence[NDArray[np.float32]], steps: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -52,8 +53,8 @@ def batches(
         lengths: `[N]`, the steps of each case.
         batch_size: cases in a batch.
         rng: the only source of chance.
-        strata: `[N]`, the stratum of each case, of which every batch then has its share (to a case, where they are of
-            like lengths); None: all are of one.
+        strata: `[N]`, the stratum of each case, of which every batch then has its share (to a case); None: all are of
+            one. Where they are not of like lengths (`are_alike`) this costs padding.
 
     Raises:
         InputError: `batch_size` is below 1.
@@ -64,18 +65,44 @@ def batches(
     if batch_size < 1:
         raise InputError(f"batch_size: found {batch_size}, expected at least 1")
     steps = np.asarray(lengths)
-    order = rng.permutation(len(steps))
     of = np.zeros(len(steps), np.int64) if strata is None else np.asarray(strata)
-    order = _dealt(order, of)
     found: list[NDArray[np.int64]] = []
-    for start in range(0, len(order), POOL * batch_size):
-        pool = order[start : start + POOL * batch_size]
-        pool = _dealt(pool[np.argsort(steps[pool], kind="stable")], of)
+    for pool in _pools(rng.permutation(len(steps)), steps, batch_size, of):
         sizes = np.full(-(-len(pool) // batch_size), batch_size)
         sizes[rng.integers(len(sizes))] -= sizes.sum() - len(pool)
         found.extend(np.split(pool, np.cumsum(sizes)[:-1]))
     for index in rng.permutation(len(found)):
         yield found[index]
+
+
+def are_alike(lengths: ArrayLike, batch_size: int, strata: ArrayLike) -> bool:
+    """Tell whether strata are of so like lengths that batches with their shares pad at most a quarter more.
+
+    It follows from the arguments alone, without chance.
+
+    >>> are_alike([5, 5, 5, 5], 2, [0, 0, 1, 1]), are_alike([5, 5, 50, 50], 2, [0, 0, 1, 1])
+    (True, False)
+    """
+    steps, of = np.asarray(lengths), np.asarray(strata)
+    order = np.random.default_rng(0).permutation(len(steps))
+    with_shares, without = (
+        sum(
+            int(np.maximum.reduceat(steps[pool], np.arange(0, len(pool), batch_size)).sum())
+            for pool in _pools(order, steps, batch_size, one)
+        )
+        for one in (of, np.zeros_like(of))
+    )
+    return with_shares <= ALIKE * without
+
+
+def _pools(
+    order: NDArray[np.int64], steps: NDArray[np.int64], batch_size: int, of: NDArray[np.int64]
+) -> Iterator[NDArray[np.int64]]:
+    """Cut the order into pools, each sorted by length as far as every batch then has its share of each stratum."""
+    order = _dealt(order, of)
+    for start in range(0, len(order), POOL * batch_size):
+        pool = order[start : start + POOL * batch_size]
+        yield _dealt(pool[np.argsort(steps[pool], kind="stable")], of)
 
 
 def _dealt(order: NDArray[np.int64], strata: NDArray[np.int64]) -> NDArray[np.int64]:

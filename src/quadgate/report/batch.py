@@ -33,6 +33,7 @@ from quadgate.model.atomic import remove_unfinished
 from quadgate.report.evaluation import Predictions, class_names, predict
 
 JOURNAL = "_predictions.json"  # readers of Parquet pass over names that begin so
+EARLIER = "predictions.json"  # its name before
 UNIT = 64 * 2**20  # bytes of series, or
 FILES = 256  # files of a folder, that become one file of the output
 ROWS = 128 * 1024  # predictions in a row group
@@ -96,6 +97,11 @@ def plan(run: Path, data: ParquetSet | FolderOfFiles, output: Path) -> Job:
         if json.loads(file.read_text(encoding="utf-8")).get("of") != journal["of"]:
             raise InputError(f"{output}: found predictions of another model or of other data; give another --output")
         remove_unfinished(output)
+    elif (output / EARLIER).is_file():
+        raise InputError(
+            f"{output}: found predictions that an earlier version of quadgate began; remove {output} to predict "
+            "anew, or give another --output"
+        )
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: exists already and holds no predictions; give another --output, a new folder")
     else:

@@ -180,9 +180,7 @@ def _data_card(found: Findings, left_out: Sequence[LeftOut]) -> list[Any]:
         Table(["part", "sizes", "numbers"], rows, "None is missing: a missing value is refused when it is read.")
     ]
     if left_out:
-        known = sum(one.cases or 0 for one in left_out)
-        least = "at least " if any(one.cases is None for one in left_out) else ""
-        told = f"Left out, since it is damaged: {least}{known:,} cases, which the model never saw."
+        told = f"Left out, since it is damaged, and not read: {_cases_of(left_out)}."
         lost = [[one.what, "not known" if one.cases is None else one.cases] for one in left_out]
         blocks += [Note(told, "warning"), Table(["left out", "cases"], lost[:_MOST_ROWS], "What was left out")]
     classes = np.unique(np.concatenate([part.classes for part in parts.values()]))
@@ -210,6 +208,14 @@ def _data_card(found: Findings, left_out: Sequence[LeftOut]) -> list[Any]:
     rows = [[share, *(f"{value:g}" for value in values)] for share, *values in counted]
     blocks.append(Figure(picture, caption, caption, Table(["share of cases up to", *parts], rows)))
     return blocks
+
+
+def _cases_of(left_out: Sequence[LeftOut]) -> str:
+    known = sum(one.cases or 0 for one in left_out)
+    counted = f"{known:,} case{'s' * (known != 1)}"
+    if all(one.cases is not None for one in left_out):
+        return counted if known else "no case"
+    return f"at least {counted}" if known else "how many cases is not known"
 
 
 def _chooser(found: Findings) -> str:

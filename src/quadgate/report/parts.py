@@ -38,7 +38,7 @@ def data_of_run(run: Path, source: str | None = None) -> Dataset:
     try:
         how: dict[str, Any] = dict(_document(file)["data"]["read"])
         if source is not None:
-            how |= {"source": source, "x": None, "y": None, "test": None}
+            how |= {"source": source, "x": None, "y": None, "test": None, "skip_damaged": False}
         return read(how.pop("source"), **how)
     except (KeyError, TypeError) as error:
         raise FileFormatError(f"{file}: damaged ({error!r}), expected what `quadgate train` writes") from error

@@ -1,8 +1,9 @@
 """Where training stands after an epoch, in one file: enough to go on as if it had never stopped.
 
 The file is a safetensors file, so that reading it runs no code: the module's weights, the best weights so far and the
-optimizer's moments as tensors, the rest as JSON in the header. There is no state of a random generator in it, because
-every epoch seeds its own from the run's seed and the epoch's number; within an epoch it is there.
+optimizer's moments as tensors, the rest as JSON in the header. One that is written between two epochs holds no state of
+a random generator, because every epoch seeds its own from the run's seed and the epoch's number; one that is written
+within an epoch holds the generator's, and where training runs on a GPU that of the GPU, by the first process.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class State:
     average: AveragedModel | None = None
     shared: nn.Module | None = None  # what several processes call in the place of `module`
     chance: Tensor | None = None  # of torch's generator within an epoch
+    chance_on_gpu: Tensor | None = None  # of the GPU's, which augmentation and dropout draw from there
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def write_checkpoint(path: Path, state: State, settings: Settings, data: str) ->
         tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
     if state.chance is not None:
         tensors["chance"] = state.chance
+    if state.chance_on_gpu is not None:
+        tensors["chance_on_gpu"] = state.chance_on_gpu
     for number, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in moments.items()}
     header = asdict(Header(FORMAT_VERSION, settings, data, state.position))
@@ -116,7 +120,7 @@ def read_checkpoint(path: Path, state: State, settings: Settings, data: str) -> 
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     state.position = header.position
     state.best = _under("best/", tensors)
-    state.chance = tensors.get("chance")
+    state.chance, state.chance_on_gpu = tensors.get("chance"), tensors.get("chance_on_gpu")
 
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:

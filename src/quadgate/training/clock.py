@@ -10,8 +10,9 @@ from quadgate.training.workers import Workers
 class Clock:
     """Tells after each batch whether a time is over, and asks the first process seldom.
 
-    Each time that it is asked, it says how much of the time is over; from that all work out after which batch to ask
-    again, half of what is left later, so that batches that take longer than those before are noticed.
+    Alone it looks at its own clock after each. Each time that the first of several is asked, it says how much of the
+    time is over; from that all work out after which batch to ask again, half of what is left later, so that batches
+    that take longer than those before are noticed.
 
     >>> clock = Clock(Workers(), every=0.0)
     >>> clock.is_due()
@@ -35,7 +36,7 @@ class Clock:
             LostWorkerError: another process does not answer.
         """
         self.batches += 1
-        if self.batches < self.asked:
+        if self.workers.size > 1 and self.batches < self.asked:
             return False
         over = self.workers.gathered(monotonic() - self.started)[0]
         if over >= self.every:

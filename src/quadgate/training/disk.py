@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from quadgate.data import Sequences, read
 from quadgate.data.columns import Columns
 from quadgate.data.parquet import LeftOut, ParquetSet, Part, Statistics, is_parquet_set, statistics_of
 from quadgate.data.parquet.part import JUDGED, SHOWN
-from quadgate.errors import InputError
+from quadgate.errors import InputError, QuadgateError
 from quadgate.training.settings import Settings
 from quadgate.training.workers import Workers
 
@@ -89,27 +90,28 @@ def parts_on_disk(
 def _measured(source: str, columns: Columns | None, skip_damaged: bool, tell: Callable[[int, int], None]) -> Part:
     """Open and measure a set; of several processes the first does the pass, and the others get what it found.
 
-    They open the set after it: what it has kept beside the data spares them to look for cases that are cut in two.
+    They are told which cases are cut in two, too, so that they read no more than the ends of the files.
     """
     workers = Workers.here()
-
     mine: list[Part] = []
 
     def measure() -> bytes:
         data = ParquetSet.open(source, columns, skip_damaged, tell)
         mine.append(Part.whole(data, statistics_of(data, tell)))
-        return mine[0].statistics.as_text(data).encode() if workers.size > 1 else b""
+        found = {"excluded": sorted(data.excluded), "statistics": mine[0].statistics.as_text(data)}
+        return json.dumps(found).encode() if workers.size > 1 else b""
 
-    told = workers.told(measure, PATIENCE).decode()
-    if mine:
-        return mine[0]
-    data = ParquetSet.open(source, columns, skip_damaged)
-    found = Statistics.from_text(told, data)
-    if found is None:
-        raise InputError(
-            f"{source}: process {workers.rank} found other files than the first; give all processes the same files"
-        )
-    return Part.whole(data, found)
+    told = workers.told(measure, PATIENCE)
+    if not mine:
+        known = json.loads(told)
+        try:
+            data = ParquetSet.open(source, columns, skip_damaged, excluded=known["excluded"])
+            found = Statistics.from_text(known["statistics"], data)
+            mine += [] if found is None else [Part.whole(data, found)]
+        except QuadgateError:  # told below, where the others wait
+            pass
+    workers.check_all(source, bool(mine))
+    return mine[0]
 
 
 def shown(data: Sequences | Part) -> Sequences:

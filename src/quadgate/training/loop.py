@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
@@ -222,10 +222,18 @@ def train_epoch(
     state.module.train()
     N = len(train)
     rate, clock = 0.0, Clock(workers, KEPT_EVERY)
-    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
-        torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
+    device = next(state.module.parameters()).device
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):  # the caller's generators stay as they are
+        seed = int(chance.generate_state(1, np.uint64)[0])
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed those of all GPUs
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         if state.chance is not None:
             torch.set_rng_state(state.chance)
+        if on_gpu and state.chance_on_gpu is not None:
+            torch.cuda.set_rng_state(state.chance_on_gpu, device)
         for number, (x, lengths, targets, weights, share) in enumerate(passing.batches, position.batch):
             step = done * steps + number
             rate = learning_rate(step, plan.epochs * steps, settings)
@@ -240,12 +248,13 @@ def train_epoch(
                 callback.on_batch(plan.stage, step + 1, plan.epochs * steps)
             if position.batch < steps and clock.is_due():
                 position.where, state.chance = passing.where(), torch.get_rng_state()
+                state.chance_on_gpu = torch.cuda.get_rng_state(device) if on_gpu else None
                 position.losses = tuple(workers.gathered(position.loss))
                 keep()
                 clock.begin()
     loss, norm = workers.total(position.loss)[0], position.norm
     position.batch, position.loss, position.norm, position.where, state.chance = 0, 0.0, 0.0, "", None
-    position.losses = ()
+    position.losses, state.chance_on_gpu = (), None
     return loss, norm, rate
 
 
@@ -278,20 +287,20 @@ def train_step(
     """
     workers = Workers.here()
     answers = state.shared or Answers(state.module, settings.every_step)
-    x = augmented(x, lengths, settings, share)
+    cases = len(x) if share is None else share.cases
+    with _in_memory(len(x), cases, x.shape[1], settings):
+        x = augmented(x, lengths, settings, share)
     state.optimizer.zero_grad()
     total = 0.0
-    cases = len(x) if share is None else share.cases
     parts = torch.arange(cases).tensor_split(min(settings.accumulate, cases))
     for part in parts:
         own, of_part = (part, None) if share is None else share.within(part)
         given = None if weights is None else weights[own]
-        with shared_batch(state.module, of_part), _adding(answers, part is not parts[-1]):
-            try:
-                loss = loss_of(answers, x[own], lengths[own], targets[own], settings, given) / cases
-                (workers.size * loss).backward()  # since what the processes get is the mean of their gradients
-            except (MemoryError, RuntimeError) as error:
-                raise _answered(error, len(own), x.shape[1], settings) from error
+        whole = part is parts[-1]
+        within = _in_memory(len(own), cases, x.shape[1], settings)
+        with shared_batch(state.module, of_part), _adding(answers, not whole), within:
+            loss = loss_of(answers, x[own], lengths[own], targets[own], settings, given) / cases
+            (workers.size * loss).backward()  # since what the processes get is the mean of their gradients
         total += loss.item()
         if not isfinite(total):
             raise DivergedError(
@@ -317,14 +326,17 @@ def _adding(answers: nn.Module, more: bool) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def _answered(error: BaseException, cases: int, steps: int, settings: Settings) -> BaseException:
-    """Turn a lack of memory into what to do about it; every other error stays what it is."""
-    says = ("not enough memory", "can't allocate memory")  # PyTorch's allocator, by system
-    lacking = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in says)
-    if not lacking:
-        return error
-    smaller = max(1, cases // 2)
-    return InputError(
-        f"batch_size: {cases} cases of {steps:,} steps do not fit into the memory; try --batch-size {smaller}, "
-        f"or --accumulate {2 * settings.accumulate}, which gives the same gradients"
-    )
+@contextmanager
+def _in_memory(own: int, cases: int, steps: int, settings: Settings) -> Iterator[None]:
+    """Turn a lack of memory into what to do about it; `own` cases are worked on of a batch of `cases`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        says = ("not enough memory", "can't allocate memory")  # PyTorch's allocator, by system
+        lacking = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in says)
+        if not lacking:
+            raise
+        raise InputError(
+            f"batch_size: {own} cases of {steps:,} steps do not fit into the memory; try --batch-size "
+            f"{max(1, cases // 2)}, or --accumulate {2 * settings.accumulate}, which gives the same gradients"
+        ) from error

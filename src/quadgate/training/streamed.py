@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from quadgate.data import Sequences, batches
+from quadgate.data.batching import are_alike
 from quadgate.data.parquet import Part, Window, windows
 from quadgate.data.parquet.dealing import owners, readers
 from quadgate.dependencies import require
-from quadgate.errors import QuadgateError
+from quadgate.errors import InputError, QuadgateError
 from quadgate.modules.shared_batch import Share
 from quadgate.training.examples import ALONE, Batch, Examples, Pass, Shared
 from quadgate.training.workers import Workers
 
 AHEAD = 8  # batches that wait for their step
+ORDER = 2  # of an epoch's batches: another number where the same seed gives another order; the first had none
 Prepare = Callable[[Sequences], Examples]
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64], int]
 Wanted = TypeVar("Wanted")
@@ -40,6 +42,7 @@ class Streamed:
 
     Several processes have the batches of one. Each reads the row groups that `quadgate.data.parquet.dealing` deals to
     it, and of the others the columns of cases and groups alone, from which all know the lengths and so the batches.
+    Of a window whose row groups are of unlike lengths each reads all: a batch of like lengths has no share of each.
 
     Attributes:
         part: of a set.
@@ -84,6 +87,7 @@ class Streamed:
         """Return the batches of an epoch from batch `begin` on; see `Examples.epoch`.
 
         Raises:
+            InputError: the pass that was stopped met its cases in another order, that of an earlier version.
             MissingDependencyError: torchdata is not installed.
         """
         loaders = require(
@@ -93,11 +97,25 @@ class Streamed:
         with catch_warnings():  # it still calls torch's set_vital, which newer versions ask not to
             filterwarnings("ignore", "'set_vital' is deprecated", UserWarning)
             loader = loaders.StatefulDataLoader(
-                dataset, batch_size=None, num_workers=1, prefetch_factor=AHEAD, collate_fn=_as_it_is
+                dataset,
+                batch_size=None,
+                num_workers=1,
+                prefetch_factor=AHEAD,
+                collate_fn=_as_it_is,
+                generator=torch.Generator(),  # it draws a seed, which nothing depends on: not from the caller's
             )
         if begin:
-            loader.load_state_dict(json.loads(where))
-        return Pass((_shared(_or_raised(one), workers) for one in loader), lambda: json.dumps(loader.state_dict()))
+            state = json.loads(where)
+            if state.get("order") != ORDER:
+                raise InputError(
+                    f"{self.part.source}: the run was stopped within an epoch by a version of quadgate that met its "
+                    "cases in another order; go on with that version, or train anew with another --out"
+                )
+            loader.load_state_dict(state["loader"])
+        return Pass(
+            (_shared(_or_raised(one), workers) for one in loader),
+            lambda: json.dumps({"order": ORDER, "loader": loader.state_dict()}),
+        )
 
     def in_order(self, batch_size: int, workers: Workers = ALONE) -> Iterator[Batch]:
         """Yield every example once, by row group and length; of several processes each gets some of the row groups."""
@@ -161,26 +179,34 @@ class _Epoch(IterableDataset):  # type: ignore[type-arg]
     def _load(self, window: Window) -> tuple[Examples, list[_Own]]:
         """Read what of a window falls to this process, and say what of each batch it is."""
         data, workers = self.data, self.workers
-        reading = readers([data.part.counts_at(number) for number in window.groups], workers.size)
-        read: list[Examples] = []
-        steps: list[NDArray[np.int64]] = []
-        for number, ranks in zip(window.groups, reading, strict=True):
-            if workers.rank in ranks:
+        read: dict[int, Examples] = {}
+        steps: dict[int, NDArray[np.int64]] = {}
+
+        def read_all(numbers: Iterable[int]) -> None:
+            for number in numbers:
                 sequences = data.read(number)
-                steps.append(sequences.lengths)
-                read.append(data.prepare(sequences))
-            else:
-                steps.append(data.part.outline(number))
-        lengths = np.concatenate(steps)
-        groups = np.repeat(np.arange(len(steps)), [len(one) for one in steps])
+                steps[number], read[number] = sequences.lengths, data.prepare(sequences)
+
+        reading = readers([data.part.counts_at(number) for number in window.groups], workers.size)
+        dealt = [number for number, ranks in zip(window.groups, reading, strict=True) if workers.rank in ranks]
+        read_all(dealt)
+        for number in window.groups:
+            if number not in read:
+                steps[number] = data.part.outline(number)
+        lengths = np.concatenate([steps[number] for number in window.groups])
+        groups = np.repeat(np.arange(len(steps)), [len(steps[number]) for number in window.groups])
+        alike = are_alike(lengths, self.batch_size, groups)
+        if not alike:  # a batch has what it has of a row group, so that all processes read all of them
+            reading = [tuple(range(workers.size))] * len(reading)
+            read_all(number for number in window.groups if number not in read)
         here = np.array([workers.rank in ranks for ranks in reading])[groups]
         place = np.cumsum(here) - 1  # of each case among those that are read
         rng = np.random.default_rng((*self.drawn, window.groups[0]))
         found = []
-        for indices in batches(lengths, self.batch_size, rng, groups):
+        for indices in batches(lengths, self.batch_size, rng, groups if alike else None):
             rows = np.flatnonzero(owners(groups[indices], reading, workers.size) == workers.rank)
             found.append(_Own(place[indices[rows]], rows, len(indices), data.count(int(lengths[indices].max()))))
-        return _joined(read), found
+        return _joined([read[number] for number in window.groups if number in read]), found
 
 
 def _joined(parts: list[Examples]) -> Examples:

@@ -99,8 +99,16 @@ class Workers:
             InputError: names `what` differs.
             LostWorkerError: another process does not answer.
         """
-        of_first = self.told(own.encode)
-        others = [rank for rank, same in enumerate(self.gathered(float(of_first == own.encode()))) if not same]
+        self.check_all(what, self.told(own.encode) == own.encode())
+
+    def check_all(self, what: str, same: bool) -> None:
+        """Refuse on all processes where one of them has not the `same` as the first.
+
+        Raises:
+            InputError: names `what` differs.
+            LostWorkerError: another process does not answer.
+        """
+        others = [rank for rank, one in enumerate(self.gathered(float(same))) if not one]
         if others:
             raise InputError(
                 f"{what}: process {others[0]} has others than the first; give all processes the same command and files"
@@ -114,20 +122,23 @@ class Workers:
             within: or this time, in which the others wait for it.
 
         Raises:
-            InputError: what it raises there.
+            InputError: what it raises there, whatever it is.
             LostWorkerError: another process does not answer.
         """
         if self.size == 1:
             return answer()
-        said, refused = b"", None
+        said = b""
+        refused: BaseException | None = None
         with lost_workers():
             group = None if within is None else distributed.new_group(backend="gloo", timeout=within)
         device = _device() if group is None else torch.device("cpu")
         if self.first:
             try:
                 said = answer()
-            except QuadgateError as error:
-                said, refused = str(error).encode(), error
+            except BaseException as error:  # the others wait for an answer; it is raised once they have one
+                line = " ".join(f"{type(error).__name__} {error}".split())
+                told = str(error) if isinstance(error, QuadgateError) else f"the first process was ended by {line}"
+                said, refused = told.encode(), error
         head = torch.tensor([len(said), refused is not None], dtype=torch.int64, device=device)
         with lost_workers():
             distributed.broadcast(head, 0, group)

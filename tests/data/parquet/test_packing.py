@@ -319,3 +319,11 @@ def test_a_source_is_the_same_however_its_path_is_spelled(tmp_path, monkeypatch)
     before = identity_of(str(tmp_path), {}, tmp_path / "out")
     (tmp_path / "out" / "part").write_text("x")
     assert identity_of(".", {}, Path("out")) == before
+
+
+def test_a_folder_begun_by_an_earlier_version_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "packing.json").write_text("{}")
+    with pytest.raises(
+        InputError, match=r"found a set that an earlier version of quadgate began to pack.*give another"
+    ):
+        pack(Held(make_sequences(8, time=20, channels=2)), tmp_path, "x")

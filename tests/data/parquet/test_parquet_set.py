@@ -399,3 +399,56 @@ def test_labels_of_two_types_are_refused_where_they_are_asked_for(made):
     told = "part-1.parquet: found the column 'label' of type int64, expected text as in the other files (2)"
     assert one_line(folder).startswith(told)
     assert len(ParquetSet.open(folder, labelled=False).groups) == 8
+
+
+@pytest.mark.parametrize("labels", [(0, 1), None])
+def test_what_was_left_out_for_its_labels_alone_is_not_vouched_for(made, write, labels):
+    """What a pass over the rest has kept says nothing of row groups that are read again without labels."""
+    folder, _ = made
+    extra = make_sequences(4, time=20, channels=3)
+    write(folder / "z.parquet", extra, ["case 02", "case 03", "new 1", "new 2"], labels=labels)
+    kept = ParquetSet.open(folder, skip_damaged=True)
+    assert [one.cases for one in kept.left_out] == [4]
+    statistics_of(kept)
+    told = "z.parquet, row group 0: found the case 'case 02', which is also in part-0.parquet, row group 0 (1 more like"
+    assert one_line(folder, labelled=False).startswith(told)
+    unasked = ParquetSet.open(folder, skip_damaged=True, labelled=False)
+    assert (unasked.excluded, unasked.fingerprint != kept.fingerprint) == ({"case 02", "case 03"}, True)
+
+
+def test_what_is_left_out_for_other_reasons_changes_no_fingerprint(made):
+    folder, _ = made
+    rewritten(folder / "part-1.parquet", lambda table: table.drop_columns(["c1"]))
+    with_labels, without = (ParquetSet.open(folder, skip_damaged=True, labelled=one) for one in (True, False))
+    assert with_labels.fingerprint == without.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["none", "lists", "numbers"])
+def test_a_file_without_cases_that_can_be_counted_is_left_out(made, kind):
+    folder, _ = made
+    columns = {"lists": lambda size: pa.array([["a"]] * size), "numbers": lambda size: pa.array(range(size))}
+
+    def change(table):
+        rest = table.drop_columns(["case"])
+        return rest if kind == "none" else rest.add_column(0, "case", columns[kind](len(table)))
+
+    rewritten(folder / "part-1.parquet", change)
+    kept = ParquetSet.open(folder, skip_damaged=True)
+    assert [(one.what.split(":")[0], one.cases) for one in kept.left_out] == [("part-1.parquet", None)]
+    assert sum(len(kept.read(number)) for number in range(len(kept.groups))) == 25
+
+
+def test_cases_that_are_lists_are_refused(tmp_path):
+    folder = table_set(tmp_path / "set", case=[["a"], ["b"]], x=[1.0, 2.0])
+    told = "a.parquet, row group 0: found the column 'case' of type list<element: string>, expected texts or numbers"
+    assert one_line(folder) == told
+
+
+def test_cases_that_another_process_has_found_are_not_looked_for(made, write, monkeypatch):
+    folder, _ = made
+    write(folder / "part-9.parquet", make_sequences(2, time=20, channels=3), ["case 14", "case 99"])
+    looked = ParquetSet.open(folder, skip_damaged=True)
+    monkeypatch.setattr("quadgate.data.parquet.parquet_set.spanning_cases", None)
+    told = ParquetSet.open(folder, skip_damaged=True, excluded=sorted(looked.excluded))
+    assert (told.fingerprint, told.excluded) == (looked.fingerprint, {"case 14"})
+    assert [str(one) for one in told.left_out] == ["the case 'case 14' is in more than one row group (1 case)"]

@@ -83,7 +83,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(made, monkeypatch):
     seen.clear()
     monkeypatch.setattr(ParquetSet, "read", lambda self, number: seen.append(number) or read(self, number))
     again = statistics_of(ParquetSet.open(folder))
-    assert seen == [5, 6, 7]
+    assert sorted(seen) == [5, 6, 7]
     np.testing.assert_array_equal(again.squares, whole.squares)
 
 
@@ -132,3 +132,14 @@ def test_a_row_group_whose_cases_are_all_left_out(tmp_path):
     assert np.sum(found.cases, axis=1).tolist() == [1, 0, 1]
     assert (found.shortest, found.longest) == (1, 1)
     assert len(Part.whole(data, found).sample(9)[0]) == 2
+
+
+def test_the_file_of_an_earlier_name_is_replaced_and_no_other(made):
+    folder, _ = made
+    earlier = folder / "statistics.json"
+    earlier.write_text('{"mine": 1}')
+    statistics_of(ParquetSet.open(folder))
+    assert earlier.read_text() == '{"mine": 1}'
+    (folder / "_statistics.json").rename(earlier)
+    statistics_of(ParquetSet.open(folder))
+    assert not earlier.exists()

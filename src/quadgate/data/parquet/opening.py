@@ -37,6 +37,7 @@ class RowGroup:
 class Problem:
     """What is wrong with a file or a row group, in one line, and the row groups that are lost; None: nothing tells."""
 
+    file: str
     text: str
     groups: tuple[RowGroup, ...] | None = None
 
@@ -52,7 +53,7 @@ class Opened:
         groups: the row groups that are whole, in the order of the files.
         roles: which column is what.
         channels: the columns that are channels.
-        fingerprint: a hash of the names, sizes and ends of the files.
+        fingerprint: a hash of the names, sizes and ends of the files, and of what is left out for its labels.
         problems: those that were found.
     """
 
@@ -82,7 +83,7 @@ def open_files(place: Place, columns: Columns, labelled: bool = True) -> Opened:
     digest = hashlib.sha256()
     for name, end in zip(names, place.ends(names), strict=True):
         if isinstance(end, FileFormatError):
-            problems.append(Problem(str(end)))
+            problems.append(Problem(name, str(end)))
         else:
             whole[name] = end[0]
             digest.update(end[1].encode())
@@ -94,22 +95,26 @@ def open_files(place: Place, columns: Columns, labelled: bool = True) -> Opened:
     channels = _channels(expected, roles, place.url)
     groups: list[RowGroup] = []
     unlabelled: list[RowGroup] = []
+    for_label: list[tuple[str, int]] = []  # row groups that are left out, but would not be without labels
     for name, metadata in whole.items():
         own = _row_groups(name, metadata, roles.case)
         wrong = _difference(kinds[name], expected, len(whole), roles.label, labelled)
         if wrong is not None:
-            problems.append(Problem(f"{name}: {wrong}", own))
+            countable = kinds[name].get(str(roles.case)) == expected[str(roles.case)]
+            problems.append(Problem(name, f"{name}: {wrong}", own if countable else None))
+            if labelled and _difference(kinds[name], expected, len(whole), roles.label, labelled=False) is None:
+                for_label.extend((name, group.number) for group in own)
             continue
         if not own:
-            problems.append(Problem(f"{name}: found no row group, expected at least one", own))
+            problems.append(Problem(name, f"{name}: found no row group, expected at least one", own))
         for group in own:
             if not group.rows:
-                problems.append(Problem(f"{group}: found no row, expected at least one", ()))
+                problems.append(Problem(name, f"{group}: found no row, expected at least one", ()))
             elif labelled and _has_nothing(metadata, group.number, roles.label):
                 unlabelled.append(group)
             else:
                 groups.append(group)
-    digest.update(repr((roles, channels, *unlabelled)).encode())
+    digest.update(repr((roles, channels, *unlabelled, *for_label)).encode())
     if not labelled or not groups:
         roles, groups, unlabelled = replace(roles, label=None), groups or unlabelled, unlabelled if groups else []
     problems.extend(_without_labels(unlabelled, whole, roles.label))
@@ -131,9 +136,9 @@ def _without_labels(groups: Sequence[RowGroup], whole: dict[str, Any], label: st
         own = tuple(group for group in groups if group.file == file)
         told = f"found nothing in the column {label!r}, expected a label for each case"
         if len(own) == whole[file].num_row_groups:
-            found.append(Problem(f"{file}: {told}", own))
+            found.append(Problem(file, f"{file}: {told}", own))
         else:
-            found.extend(Problem(f"{group}: {told}", (group,)) for group in own)
+            found.extend(Problem(file, f"{group}: {told}", (group,)) for group in own)
     return found
 
 

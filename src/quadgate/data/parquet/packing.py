@@ -21,6 +21,7 @@ from quadgate.model.atomic import remove_unfinished, write_atomically
 GROUP = 12 * 2**20  # bytes of series in a row group, of which eight fill a window of training
 FILE = 256 * 2**20  # bytes of series in a file: what a kill can cost
 JOURNAL = "_packing.json"  # readers of Parquet pass over names that begin so
+EARLIER = "packing.json"  # its name before
 FORMAT_VERSION = 1
 
 
@@ -190,6 +191,11 @@ def _spelled(channel: str) -> str:
 def _journal(folder: Path, identity: str) -> Journal:
     file = folder / JOURNAL
     if not file.exists():
+        if (folder / EARLIER).is_file():
+            raise InputError(
+                f"{folder}: found a set that an earlier version of quadgate began to pack, in other row groups; remove "
+                f"{folder} to pack anew, or give another OUT"
+            )
         if folder.exists() and any(one for one in folder.iterdir() if not one.name.endswith(".part")):
             raise InputError(f"{folder}: exists already and is no set that was being packed; give another OUT")
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +97,7 @@ class ParquetSet:
         skip_damaged: bool = False,
         tell: Callable[[int, int], None] = lambda _, __: None,
         labelled: bool = True,
+        excluded: Sequence[str] | None = None,
     ) -> ParquetSet:
         """Open a set by its folder or URL.
 
@@ -106,6 +107,7 @@ class ParquetSet:
             skip_damaged: whether to leave out what is damaged; `left_out` says what.
             tell: is told how many row groups of how many were looked through for cases that are cut in two.
             labelled: whether labels are asked for; without, their column is passed over.
+            excluded: the cases that are cut in two, where another process has looked for them; None to look for them.
 
         Raises:
             FileFormatError: a file is damaged, or has other columns than most: the text names file and row group.
@@ -121,7 +123,8 @@ class ParquetSet:
         found = cls(place, opened.groups, opened.roles, opened.channels, opened.fingerprint)
         known = (place.read_text(STATISTICS) or "")[:KNOWN]
         vouched = f'"fingerprint": "{opened.fingerprint}"' in known  # a pass over these files has found its cases whole
-        spanning = {} if vouched else spanning_cases(found.groups, found.cases_of, tell)
+        looked = vouched or excluded is not None
+        spanning = {} if looked else spanning_cases(found.groups, found.cases_of, tell)
         if spanning and not skip_damaged:
             name, (one, other) = next(iter(spanning.items()))
             more = f" ({len(spanning) - 1:,} more like it)" if len(spanning) > 1 else ""
@@ -131,7 +134,9 @@ class ParquetSet:
             )
         lost = [LeftOut(str(problem), found._cases_in(problem.groups)) for problem in opened.problems]
         lost += [LeftOut(f"{b}: the case {name!r} is also in {a}", 1) for name, (a, b) in spanning.items()]
-        fingerprint = found.fingerprint + ("" if not spanning else f" without {sorted(spanning)}")
+        lost += [LeftOut(f"the case {name!r} is in more than one row group", 1) for name in excluded or ()]
+        cut = frozenset(spanning) | frozenset(excluded or ())
+        fingerprint = found.fingerprint + ("" if not cut else f" without {sorted(cut)}")
         return cls(
             place,
             found.groups,
@@ -139,7 +144,7 @@ class ParquetSet:
             found.channels,
             fingerprint,
             tuple(lost),
-            frozenset(spanning),
+            cut,
         )
 
     @property

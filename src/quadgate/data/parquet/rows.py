@@ -88,14 +88,21 @@ def encoded(table: Any, column: str, source: str) -> tuple[NDArray[np.int64], li
     """Return the number of each row's value `[rows]`, and the different values.
 
     Raises:
-        InputError: a value is missing, or a number that a float cannot tell from the next.
+        InputError: a value is missing, or a number that a float cannot tell from the next, or the column holds lists.
     """
+    import pyarrow as pa
+
     found = table[column].combine_chunks()
     if found.null_count:
         row = int(np.argmax(found.is_null().to_numpy(zero_copy_only=False)))
         raise InputError(f"{source}, row {row + 1}: found nothing in the column {column!r}, expected a value")
     if not hasattr(found, "dictionary"):
-        found = found.dictionary_encode()
+        try:
+            found = found.dictionary_encode()
+        except pa.ArrowNotImplementedError as error:
+            raise InputError(
+                f"{source}: found the column {column!r} of type {found.type}, expected texts or numbers"
+            ) from error
     values = found.dictionary
     codes = found.indices.to_numpy().astype(np.int64)
     if str(values.type) in ("double", "float", "halffloat"):

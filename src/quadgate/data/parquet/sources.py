@@ -205,7 +205,8 @@ class Tables:
         place = Place(source)
         opened = open_files(place, columns)
         if opened.problems:
-            raise InputError(f"{opened.problems[0]}; move it away to pack the other files")
+            first = opened.problems[0]
+            raise InputError(f"{first}; move {first.file} away to pack the other files")
         how = (f"{source}: {len(opened.groups):,} row groups, in their order",)
         return cls(place, opened.roles, opened.channels, opened.groups, how)
 

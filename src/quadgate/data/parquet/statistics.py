@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from quadgate.model import Scaling
 
 FORMAT_VERSION = 1
+EARLIER = "statistics.json"  # its name before, under which it is only removed
 BUCKETS = 64
 KEPT_EVERY = 10.0  # seconds of a pass after which what is known so far is kept
 
@@ -233,5 +235,11 @@ def _measure(data: ParquetSet, number: int) -> Statistics:
 
 def _keep(data: ParquetSet, found: Statistics) -> None:
     """Keep what is known in the folder of the set, where that can be written to."""
-    if found.steps.any():
-        data.place.write_text(STATISTICS, found.as_text(data))
+    if not found.steps.any() or not data.place.write_text(STATISTICS, found.as_text(data)):
+        return
+    earlier = None if data.place.folder is None else data.place.folder / EARLIER
+    if earlier is not None and (data.place.read_text(EARLIER) or "").startswith(
+        '{"format_version": 1, "fingerprint": '
+    ):
+        with suppress(OSError):
+            earlier.unlink()
