@@ -3,10 +3,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from quadgate.data import make_sequences
+from quadgate.data.parquet import LeftOut
+from quadgate.errors import InputError
 from quadgate.report.page import _data_card
-from quadgate.report.parts import left_out_of_run, parts_of_run
+from quadgate.report.parts import data_of_run, left_out_of_run, parts_of_run
 
 
 def test_a_set_is_trained_on_judged_and_predicted(command, tmp_path, monkeypatch):
@@ -83,6 +86,34 @@ def test_what_is_damaged_and_left_out_stands_in_the_report(command, tmp_path, mo
     note, table = _data_card(SimpleNamespace(parts={"judged": judged}), kept)[1:3]
     assert note.text == "Left out, since it is damaged, and not read: at least 30 cases."
     assert list(table.rows) == [[lost[0]["what"], "not known"], [why, 30]]
+    for known, told in (((0, 0), "no case"), ((None, None), "how many cases is not known"), ((1, 0), "1 case")):
+        some = [LeftOut("a.parquet: damaged", one) for one in known]
+        told_of = _data_card(SimpleNamespace(parts={"judged": judged}), some)[1].text
+        assert told_of == f"Left out, since it is damaged, and not read: {told}."
+    pages = []
+    monkeypatch.setattr("quadgate.report.page.report_page", lambda _, left_out: pages.append(left_out) or "")
+    found = SimpleNamespace(as_json=dict, doubts=[])
+    monkeypatch.setattr("quadgate.report.findings.find", lambda *_: found)
+    assert command("report", "run", "--json")[0] == 0
+    assert command("report", "run", "data.npz", "--json")[0] == 0
+    assert pages == [kept, ()]  # what the run lacked says nothing of other data
+    with pytest.raises(InputError, match=r"^part-00002\.parquet: damaged"):
+        data_of_run(tmp_path / "run", "set")  # leaving out was asked for in training, not of these data
+
+
+def test_predictions_that_an_earlier_version_began_are_refused_with_what_to_do(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = make_sequences(40, time=25, channels=2, seed=1)
+    np.savez("data.npz", X=np.stack(made.series), y=np.array(["no", "yes"])[made.labels])
+    command("data", "pack", "data.npz", "set")
+    assert command("train", "set", "--out", "run", "--units", "2", "--epochs", "1")[0] == 0
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "predictions.json").write_text("{}")
+    code, _, err = command("predict", "run", "set", "--output", "old")
+    told = (
+        "error: old: found predictions that an earlier version of quadgate began; remove old to predict anew, or give "
+    )
+    assert (code, err.splitlines()[-1]) == (2, told + "another --output")
 
 
 def test_arrays_are_trained_on_beside_parquet_files(command, tmp_path, monkeypatch):
