@@ -72,7 +72,7 @@ def killed(data, folder, rank, epoch, *more):
     return running.returncode, said, time.monotonic() - begun
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_dead_process_ends_the_run_and_it_goes_on_to_the_same_bits(tmp_path, data, whole):
     folder = tmp_path / "killed"
     code, said, seconds = killed(data, folder, 1, 2)

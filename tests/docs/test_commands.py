@@ -185,9 +185,18 @@ def test_the_page_says_what_the_commands_print(page, folder):
             check(block, folder)
 
 
-@pytest.mark.slow
+# These pages take two minutes together, and what they show is tested where it is made: they are run by hand.
+LONG_PAGES = {ROOT / "docs" / "explain.md", *ROOT.glob("docs/convert/*.md")}
+
+
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page not in TRANSLATIONS and any(b.slow for b in page_blocks(page))], ids=name
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.long if page in LONG_PAGES else pytest.mark.slow)
+        for page in PAGES
+        if page not in TRANSLATIONS and any(b.slow for b in page_blocks(page))
+    ],
+    ids=name,
 )
 def test_the_page_says_what_the_slow_commands_print(page, folder):
     for block in page_blocks(page):

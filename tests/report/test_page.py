@@ -63,7 +63,7 @@ def test_a_case_can_be_chosen_every_plot_has_its_numbers_and_it_looks_as_it_did(
         looks_as(tab.locator("#quality figure").first, SEEN)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("parts", "told"),
     [

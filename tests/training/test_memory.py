@@ -39,7 +39,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tel
 
 
 @needs_linux
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_series_of_half_a_million_steps_train_in_two_gigabytes():
     peak, took, said = trained("seed", 4, 500_000)
     assert peak < 2e9

@@ -201,7 +201,7 @@ train(whole, settings.changed(valid_fraction=0.2), Path(sys.argv[2]), resume=Tru
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_killed_within_an_epoch_ends_with_the_same_bits(whole, tmp_path):
     command = [sys.executable, "-c", KILLED, whole.data.place.url, str(tmp_path / "cut")]
     rng = np.random.default_rng(0)
