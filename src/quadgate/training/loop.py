@@ -296,9 +296,9 @@ def train_step(
     for part in parts:
         own, of_part = (part, None) if share is None else share.within(part)
         given = None if weights is None else weights[own]
-        whole = part is parts[-1]
+        last = part is parts[-1]
         within = _in_memory(len(own), cases, x.shape[1], settings)
-        with shared_batch(state.module, of_part), _adding(answers, not whole), within:
+        with shared_batch(state.module, of_part), _adding(answers, not last), within:
             loss = loss_of(answers, x[own], lengths[own], targets[own], settings, given) / cases
             (workers.size * loss).backward()  # since what the processes get is the mean of their gradients
         total += loss.item()

@@ -28,8 +28,7 @@ AHEAD = 8  # batches that wait for their step
 ORDER = 2  # of an epoch's batches: another number where the same seed gives another order; the first had none
 Prepare = Callable[[Sequences], Examples]
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64], int]
-Wanted = TypeVar("Wanted")
-Loaded = TypeVar("Loaded")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +111,21 @@ class Streamed:
                     "cases in another order; go on with that version, or train anew with another --out"
                 )
             loader.load_state_dict(state["loader"])
-        return Pass(
-            (_shared(_or_raised(one), workers) for one in loader),
-            lambda: json.dumps({"order": ORDER, "loader": loader.state_dict()}),
-        )
+        # A batch comes through a pipe, which takes a twentieth of a step: so the next one is received meanwhile, and
+        # each brings with it where the loader was.
+        arriving = _ahead((one, loader.state_dict()) for one in loader)
+        reached: dict[str, Any] = {"order": ORDER}
+
+        def received() -> Iterator[Shared]:
+            for one, reached["loader"] in arriving:
+                yield _shared(_or_raised(one), workers)
+
+        return Pass(received(), lambda: json.dumps(reached))
 
     def in_order(self, batch_size: int, workers: Workers = ALONE) -> Iterator[Batch]:
         """Yield every example once, by row group and length; of several processes each gets some of the row groups."""
         numbers = np.flatnonzero(self.part.counts)[workers.rank :: workers.size].tolist()
-        for examples in _ahead(numbers, lambda number: self.prepare(self.read(number))):
+        for examples in _ahead(self.prepare(self.read(number)) for number in numbers):
             yield from examples.in_order(batch_size)
 
     def read(self, number: int) -> Sequences:
@@ -169,7 +174,7 @@ class _Epoch(IterableDataset):  # type: ignore[type-arg]
         while rest and skipped >= (count := -(-rest[0].cases // self.batch_size)):
             skipped -= count
             rest = rest[1:]
-        for examples, found in _ahead(rest, self._load):
+        for examples, found in _ahead(map(self._load, rest)):
             for batch in found[skipped:]:
                 self.done += 1
                 x, lengths, targets = examples.batch(batch.places, batch.longest)
@@ -218,15 +223,12 @@ def _joined(parts: list[Examples]) -> Examples:
     )
 
 
-def _ahead(wanted: list[Wanted], load: Callable[[Wanted], Loaded]) -> Iterator[Loaded]:
-    """Load what is wanted one after the other, each while the one before is worked with."""
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Take items in a thread of their own, each while the one before is worked with."""
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(load, wanted[0]) if wanted else None
-        for following in [*wanted[1:], None]:
-            if coming is None:
-                return
-            found = coming.result()
-            coming = None if following is None else pool.submit(load, following)
+        coming = pool.submit(next, items, None)
+        while (found := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
             yield found
             del found
 

@@ -167,11 +167,12 @@ def _device_refuses(units: int, dtype: torch.dtype, device: torch.device) -> str
 
 def forward(
     z: Tensor, w_h: Tensor, c: Tensor, h: Tensor, lengths: Tensor | None, steps: Range, *,
-    forget_bias: float, reverse: bool, keep: Kept | None, exact: bool,
+    forget_bias: float, reverse: bool, keep: Kept | None, exact: bool, outputs: Tensor | None = None,
 ) -> Steps:  # fmt: skip
     """Run the steps; see `quadgate.kernels.gpu.recurrence`."""
     N, T, H = *z.shape[:2], w_h.shape[0]
-    outputs, c_T, h_T = z.new_empty(N, T, H), torch.empty_like(c), torch.empty_like(h)
+    outputs = z.new_empty(N, T, H) if outputs is None else outputs
+    c_T, h_T = torch.empty_like(c), torch.empty_like(h)
     variant = _variant("forward", N, H, z, exact)
     arguments = (z, w_h, c, h, lengths, outputs, c_T, h_T, *(keep or (None, None)), N, T, H, *steps)
     _run(variant, z.device, N, T, *arguments, float(forget_bias), int(reverse))
@@ -181,10 +182,12 @@ def forward(
 def backward(
     w_h: Tensor, kept: Kept, c: Tensor, lengths: Tensor | None, steps: Range,
     d_outputs: Tensor | None, d_c_T: Tensor | None, d_h_T: Tensor | None, *, reverse: bool, exact: bool,
+    d_z: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Run the steps back; see `quadgate.kernels.gpu.recurrence`."""
     N, T, H = kept.cells.shape
-    d_z, d_c, d_h = torch.empty_like(kept.gates), torch.empty_like(c), torch.empty_like(c)
+    d_z = torch.empty_like(kept.gates) if d_z is None else d_z
+    d_c, d_h = torch.empty_like(c), torch.empty_like(c)
     if d_outputs is not None:
         d_outputs = d_outputs.to(d_z.dtype).contiguous()
     d_c_T, d_h_T = (None if d is None else d.float().contiguous() for d in (d_c_T, d_h_T))

@@ -175,11 +175,11 @@ def _places(first: int, stop: int, T: int, lengths: Tensor | None, reverse: bool
 
 def forward(
     z: Tensor, w_h: Tensor, c: Tensor, h: Tensor, lengths: Tensor | None, steps: Range, *,
-    forget_bias: float, reverse: bool, keep: Kept | None, exact: bool,
+    forget_bias: float, reverse: bool, keep: Kept | None, exact: bool, outputs: Tensor | None = None,
 ) -> Steps:  # fmt: skip
     """Run the steps; see `quadgate.kernels.gpu.recurrence`."""
     N, T, H = *z.shape[:2], w_h.shape[0]
-    outputs = z.new_empty(N, T, H)
+    outputs = z.new_empty(N, T, H) if outputs is None else outputs
     if not N:
         return Steps(outputs, c.clone(), h.clone())
     cases = torch.arange(N, device=z.device)[:, None]
@@ -208,11 +208,12 @@ def _end(buffer: Tensor, lengths: Tensor | None, stop: int) -> None:
 def backward(
     w_h: Tensor, kept: Kept, c: Tensor, lengths: Tensor | None, steps: Range,
     d_outputs: Tensor | None, d_c_T: Tensor | None, d_h_T: Tensor | None, *, reverse: bool, exact: bool,
+    d_z: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Run the steps back; see `quadgate.kernels.gpu.recurrence`."""
     gates, cells = kept
     N, T, H = cells.shape
-    d_z = torch.empty_like(gates)
+    d_z = torch.empty_like(gates) if d_z is None else d_z
     if not N:
         return d_z, torch.zeros_like(c), torch.zeros_like(c)
     cases = torch.arange(N, device=cells.device)[:, None]

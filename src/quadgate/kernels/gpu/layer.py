@@ -103,13 +103,13 @@ def forward(layer: Layer, run: Recurrence, keep: bool) -> tuple[Tensor, Tensor, 
     if not every:
         room = _kept(kept, N, T, H, z.dtype) if keep else None
         return *run.forward(z, layer.w_h, c, h, layer.lengths, (0, T), keep=room, **options), kept
-    outputs = z.new_zeros(N, T, H)
+    outputs = z.new_empty(N, T, H)
     if not T:
         return outputs, c.clone(), h.clone(), kept
-    for steps, all_c, all_h in zip(layer.chunks, *_states(kept, len(layer.chunks), N, H, z.dtype), strict=True):
-        all_c.copy_(c), all_h.copy_(h)
-        part, c, h = run.forward(z, layer.w_h, c, h, layer.lengths, steps, keep=None, **options)
-        _merge(outputs, part, steps, layer.lengths, layer.reverse)
+    for steps, c_kept, h_kept in zip(layer.chunks, *_states(kept, len(layer.chunks), N, H, z.dtype), strict=True):
+        c_kept.copy_(c)
+        h_kept.copy_(h)
+        _, c, h = run.forward(z, layer.w_h, c, h, layer.lengths, steps, keep=None, outputs=outputs, **options)
     return outputs, c, h, kept
 
 
@@ -135,14 +135,14 @@ def backward(
         d_z, d_c, d_h = run.backward(layer.w_h, room, c, layer.lengths, (0, T), d_outputs, d_c, d_h, **options)
     else:
         z, chunks = layer.pre_activations, layer.chunks
-        d_z, room = torch.zeros_like(z), Kept(torch.empty_like(z), c.new_empty(N, T, H))
+        d_z, room = torch.empty_like(z), Kept(torch.empty_like(z), c.new_empty(N, T, H))
+        again = torch.empty_like(outputs)
         starts = zip(chunks, *_states(kept, len(chunks), N, H, z.dtype), strict=True)
         for steps, c_before, h_before in reversed(list(starts)):
             state = (c_before, h_before, layer.lengths, steps)
-            run.forward(z, layer.w_h, *state, forget_bias=layer.forget_bias, keep=room, **options)
+            run.forward(z, layer.w_h, *state, forget_bias=layer.forget_bias, keep=room, outputs=again, **options)
             ways_in = (d_outputs, d_c, d_h)
-            part, d_c, d_h = run.backward(layer.w_h, room, c_before, layer.lengths, steps, *ways_in, **options)
-            _merge(d_z, part, steps, layer.lengths, layer.reverse)
+            _, d_c, d_h = run.backward(layer.w_h, room, c_before, layer.lengths, steps, *ways_in, d_z=d_z, **options)
         if d_c is None or d_h is None:  # T is 0
             d_c, d_h = (torch.zeros_like(c) if one is None else one for one in (d_c, d_h))
     flat = d_z.view(N * T, 4 * H)
@@ -169,19 +169,6 @@ def _states(kept: Tensor, chunks: int, N: int, H: int, dtype: torch.dtype) -> tu
 
 def _valid(lengths: Tensor, T: int) -> Tensor:
     return torch.arange(T, device=lengths.device) < lengths[:, None]
-
-
-def _merge(whole: Tensor, part: Tensor, steps: tuple[int, int], lengths: Tensor | None, reverse: bool) -> None:
-    """Take over the positions of a range of steps."""
-    T, (start, stop) = whole.shape[1], steps
-    if not reverse:
-        whole[:, start:stop] = part[:, start:stop]
-    elif lengths is None:
-        whole[:, T - stop : T - start] = part[:, T - stop : T - start]
-    else:
-        position = torch.arange(T, device=whole.device)
-        s = torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)
-        whole.copy_(torch.where(((s >= start) & (s < stop))[:, :, None], part, whole))
 
 
 def _before(outputs: Tensor, h: Tensor, lengths: Tensor | None, reverse: bool) -> Tensor:

@@ -9,8 +9,8 @@ and so is the gradient of the weights, after the loop. What is left is
 
 An implementation is two functions:
 
-    forward(z, w_h, c, h, lengths, steps, *, forget_bias, reverse, keep, exact) -> Steps
-    backward(w_h, kept, c, lengths, steps, d_outputs, d_c_T, d_h_T, *, reverse, exact) -> (d_z, d_c, d_h)
+    forward(z, w_h, c, h, lengths, steps, *, forget_bias, reverse, keep, exact, outputs=None) -> Steps
+    backward(w_h, kept, c, lengths, steps, d_outputs, d_c_T, d_h_T, *, reverse, exact, d_z=None) -> (d_z, d_c, d_h)
 
 - z `[N, T, 4H]`, w_h `[H, 4H]`, h `[N, H]`: float32, bfloat16 or float16, contiguous, columns in the order i, j, f, o.
 - c `[N, H]` is float32 in every type, and so are d_c and d_h.
@@ -19,6 +19,7 @@ An implementation is two functions:
   `length - 1 - s`. A case of at most s steps keeps its state, and its position s, past its end, gets zeros.
 - keep: where to write what the way back needs, or None. What stands there past the end of a case is not read.
 - exact: float32 products without tf32.
+- outputs `[N, T, H]` and d_z `[N, T, 4H]`: where to write, at the positions of these steps; new ones where None.
 - d_outputs `[N, T, H]`, d_c_T and d_h_T `[N, H]`, or None for zeros; d_z is zero past the end of a case.
 """
 
