@@ -87,7 +87,7 @@ def test_a_dead_process_ends_the_run_and_it_goes_on_to_the_same_bits(tmp_path, d
         assert_same_bits(weights(folder), whole)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_torchrun_starts_the_processes_again_and_the_run_goes_on(tmp_path, data, whole):
     folder = tmp_path / "elastic"
     running = begin(2, "-m", "quadgate", "train", data, *OPTIONS, "--out", folder, options=("--max-restarts", "2"))
@@ -157,9 +157,9 @@ def test_processes_killed_at_random_moments_in_ten_runs(tmp_path, data, whole):
         code, _, seconds = killed(data, folder, CHANCE.integers(2), CHANCE.integers(1, 11))
         assert code != 0
         assert seconds < 30
-        assert not list(folder.rglob("*.part"))
         ended = train(2, data, folder, "--resume")
         assert ended.returncode == 0, ended.stderr
+        assert not list(folder.rglob("*.part"))  # of a process that was killed while it wrote
         assert_same_bits(weights(folder), whole)
 
 
