@@ -10,6 +10,12 @@ def test_columns_are_recognised_by_their_spelling():
     assert Columns().find(["a", "b"], "t.csv") == Columns()
 
 
+@pytest.mark.parametrize("names", [["T", "time"], ["time", "T"], ["T", "Time", "time"], ["step", "T", "time"]])
+def test_the_plainest_name_is_the_time_whatever_stands_first(names):
+    assert Columns().find(names, "t.csv").time == "time"
+    assert Columns().find(["T", "t"], "t.csv").time == "t"
+
+
 def test_a_named_column_is_not_recognised_for_something_else():
     assert Columns(case="subject").find(["subject", "a"], "t.csv") == Columns(case="subject")
 
@@ -26,3 +32,9 @@ def test_a_wrong_name_is_met_with_the_nearest():
 def test_one_column_cannot_be_two_things():
     with pytest.raises(InputError, match="one column given for two things"):
         Columns(case="a", label="a").find(["a", "b"], "t.csv")
+
+
+def test_two_columns_of_one_name_are_refused_in_a_long_table():
+    with pytest.raises(InputError, match=r"t\.csv: found two columns named 'a', expected a name for each"):
+        Columns().find(["case", "a", "a"], "t.csv")
+    assert Columns().find(["a", "a"], "t.csv") == Columns()

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,12 @@ def test_take_keeps_what_belongs_to_a_case():
     assert part.groups.tolist() == [9, 7]
     assert (part.names, part.channels, part.source) == (("r", "p"), ("x", "y"), "here")
     np.testing.assert_array_equal(part.series[0], whole.series[2])
+
+
+def test_groups_of_several_types_are_text():
+    found = Sequences(series(3, 3, 3), groups=np.array([7, "7", "q"], object))
+    assert found.groups.tolist() == ["7", "7", "q"]
+    assert found.describe().endswith("2 groups")
 
 
 def test_the_callers_arrays_are_not_changed():
@@ -67,6 +74,12 @@ def test_a_number_that_is_not_finite_is_refused_by_its_place(bad, text):
         ({"series": series(3), "channels": ("x",)}, "found 2 channels, expected 1"),
         ({"series": series(3), "labels": ["a", "b"]}, "found 2 labels for 1 case"),
         ({"series": series(3), "groups": [1, 2]}, "found 2 groups for 1 case"),
+        ({"series": series(3), "groups": [[1]]}, r"found groups of shape \(1, 1\)"),
+        ({"series": series(3, 3), "groups": np.array(["p", None], object)}, "case 1: found no group, expected that"),
+        ({"series": series(3, 3), "groups": [1.0, np.nan]}, "case 1: found no group"),
+        ({"series": series(3, 3), "groups": ["p", " "]}, "case 1: found no group"),
+        ({"series": series(3, 3), "groups": pd.array([7, pd.NA])}, "case 1: found no group"),
+        ({"series": series(3, 3), "labels": np.array(["a", pd.NA], object)}, "case 1: found no label"),
         ({"series": series(3), "weights": [1, 2]}, "found 2 weights for 1 case"),
         ({"series": series(3), "weights": [-1]}, "found a weight that is below 0"),
         ({"series": series(3), "weights": [np.nan]}, "found a weight that is below 0 or no number"),

@@ -104,3 +104,8 @@ def test_without_labels_cases_are_drawn():
 def test_what_cannot_be_split_is_refused(whole, arguments, message):
     with pytest.raises(InputError, match=message):
         split(whole, **arguments)
+
+
+def test_a_class_of_one_case_is_told_what_helps():
+    with pytest.raises(InputError, match=r"found 1 case of class 1, .*leave the class out, .*--valid-fraction 0"):
+        split(cases([0] * 9 + [1]))

@@ -1,3 +1,5 @@
+from datetime import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -137,10 +139,11 @@ def test_a_wide_row_may_begin_or_end_with_its_label(tmp_path):
         ("case,a,b\n1,2,3\n1,dog,3\n", {}, r"row 2, column 'a': found 'dog', expected a number"),
         ("case,group,a\n1,up,3\n1,down,4\n", {}, r"case 1: found the groups 'up' and 'down', expected one"),
         ("case,label,a\n1,up,3\n1,,4\n", {}, r"case 0 \('1'\), step 1: found no label, expected a class"),
+        ("case,subject,a\n1,p,3\n2,,4\n", {}, r"a\.csv, case 1 \('2'\): found no group"),
         ("case,subject,a\n1,p,3\n1,q,4\n", {}, r"case 1: found the groups 'p' and 'q'"),
         ("case,label,a\n1,,3\n1,,4\n", {}, r"case 0: found no label"),
         ("case,time,a\n1,0,3\n1,0,4\n", {}, r"case 1: found the time 0 twice.*--time none"),
-        ("case,time,a\n1,soon,3\n1,late,4\n", {}, r"found 'soon' in the column 'time', expected numbers or dates"),
+        ("case,time,a\n1,soon,3\n1,late,4\n", {}, r"found 'soon' in the column 'time', expected numbers, durations or"),
         ("case,time,a\n1,0,3\n1,,4\n", {}, r"row 2: found no time in the column 'time'"),
         ("case,time,label\n1,0,up\n", {}, "found no column of a channel"),
         ("case,a\n1,2\n", {"columns": Columns(label="lbl")}, "no column 'lbl' for the label"),
@@ -171,6 +174,43 @@ def test_parquet_with_dates_and_nullable_numbers(tmp_path):
     frame.to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"case 0 \('x'\), step 0, channel 'a': found NaN"):
         read_table(tmp_path / "a.parquet", Columns(time="when"))
+
+
+def test_a_temperature_called_t_beside_the_time_is_a_channel(tmp_path):
+    data = read_text_table(tmp_path, "case,T,time,label\n1,20.5,1,up\n1,30.5,0,up\n2,4,0,down\n2,3,1,down\n")
+    assert data.train.channels == ("T",)
+    assert [one.tolist() for one in data.train.series] == [[[30.5], [20.5]], [[4], [3]]]
+
+
+DATES = pd.to_datetime(["2024-01-02", "2024-01-01"])
+DURATIONS = pd.to_timedelta([90, 30], "s")
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"), [("dates", DATES), ("dates", DATES.tz_localize("Asia/Shanghai")), ("durations", DURATIONS)]
+)
+def test_dates_and_durations_are_a_time_and_no_channel(tmp_path, kind, times):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"case": [1, 1], "when": times, "a": [2.0, 1.0]}).to_parquet(path)
+    with pytest.raises(InputError, match=rf"a\.parquet: found {kind} in the column 'when', .*time='when'"):
+        read_table(path)
+    data = read_table(path, Columns(time="when"))
+    assert data.train.channels == ("a",)
+    assert data.train.series[0].tolist() == [[1], [2]]
+
+
+def test_a_case_without_a_group_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"case": [1, 1, 2], "group": ["p", "p", None], "a": [2.0, 1.0, 0.0]}).to_parquet(path)
+    with pytest.raises(InputError, match=r"a\.parquet, case 1 \('2'\): found no group, expected that of its subject"):
+        read_table(path)
+
+
+def test_times_of_the_day_are_refused_as_a_time(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"case": [1, 1], "time": [time(0, 1), time(0, 2)], "a": [2.0, 1.0]}).to_parquet(path)
+    with pytest.raises(InputError, match="found '00:01:00' in the column 'time', expected numbers, durations or dates"):
+        read_table(path)
 
 
 def test_a_damaged_parquet_file_is_refused_in_one_line(tmp_path):

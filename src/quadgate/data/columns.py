@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,8 @@ class Columns:
         """Return the names that are among `names`: those given, else those recognised by their spelling.
 
         Raises:
-            InputError: a name that was given is not there, or one column is given for two things.
+            InputError: a name that was given is not there, one column is given for two things, or a long table has two
+                columns of one name.
 
         >>> Columns(label="kind").find(["Case", "a", "kind"], "runs.csv")
         Columns(case='Case', time=None, label='kind', group=None)
@@ -43,7 +45,10 @@ class Columns:
         for role, known in KNOWN.items():
             given = getattr(self, role)
             if given is None:
-                found[role] = next((name for name in names if name.lower() in known), None)
+                spelled = [name for name in names if name.lower() in known]  # the earlier in `known`, then as there
+                found[role] = min(
+                    spelled, key=lambda name: (known.index(name.lower()), name != name.lower()), default=None
+                )
             elif given in names or (role, given) == ("time", "none"):
                 found[role] = given
             else:
@@ -54,6 +59,9 @@ class Columns:
         taken = [name for name in found.values() if name is not None]
         if len(set(taken)) != len(taken):
             raise InputError(f"{source}: found one column given for two things, expected a column for each")
+        twice = next((name for name, number in Counter(names).items() if name and number > 1), None)
+        if found["case"] is not None and twice is not None:
+            raise InputError(f"{source}: found two columns named {twice!r}, expected a name for each")
         return Columns(**found)
 
 

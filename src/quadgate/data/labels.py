@@ -100,5 +100,11 @@ def tidy_labels(labels: ArrayLike | Sequence[Any], source: str = "data") -> Arra
 
 
 def is_no_label(label: Any) -> bool:
-    """Tell whether a label is missing: None, NaN, or text without a letter."""
-    return label is None or label != label or (isinstance(label, str) and not label.strip())
+    """Tell whether a label is missing: None, NaN, pandas' NA, or text without a letter."""
+    itself = label == label  # NA, which is neither true nor false, for NA
+    return (
+        label is None
+        or type(itself).__name__ == "NAType"
+        or not itself
+        or (isinstance(label, str) and not label.strip())
+    )

@@ -35,8 +35,8 @@ class Sequences:
 
     Raises:
         InputError: no case, a series without a step or channel, channels that differ, a number that is not finite in
-            float32 (the text says in which case, step and channel), labels or groups that do not fit the cases, or a
-            weight below 0.
+            float32 (the text says in which case, step and channel), labels or groups that do not fit the cases, a case
+            without its group, or a weight below 0.
 
     >>> pair = Sequences([[[0.0, 1.0]] * 5, [[1.0, 0.0]] * 7], labels=["up", "down"])
     >>> pair
@@ -74,6 +74,8 @@ class Sequences:
         keep(self, "names", None if self.names is None else tuple(str(name) for name in self.names))
         self._check_sizes()
         self._check_numbers()
+        if self.groups is not None:
+            keep(self, "groups", self._tidy_groups(self.groups))
 
     def __len__(self) -> int:
         return len(self.series)
@@ -248,6 +250,19 @@ class Sequences:
                 )
         tidy = tidy_labels(np.concatenate(found), self.source)
         return tuple(np.split(tidy, np.cumsum([len(one) for one in found])[:-1]))
+
+    def _tidy_groups(self, groups: Array) -> Array:
+        """Refuse a case without a group, and spell groups of several types alike, as text."""
+        if groups.ndim != 1:
+            raise InputError(f"{self.source}: found groups of shape {groups.shape}, expected one group for each case")
+        found = groups.tolist()
+        gone = np.array([is_no_label(one) for one in found])
+        if gone.any():
+            raise InputError(
+                f"{self.source}, {self.name(int(np.argmax(gone)))}: found no group, expected that of its subject or "
+                "machine; name it, or give the groups of no case"
+            )
+        return groups if len(set(map(type, found))) == 1 else np.array([str(one).strip() for one in found])
 
     def _check_numbers(self) -> None:
         for index, one in enumerate(self.series):

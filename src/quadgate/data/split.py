@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from quadgate.data.sequences import Sequences
 from quadgate.errors import InputError
 
+INSTEAD = "or cut nothing off: --test gives a test part, --valid-fraction 0 (valid_fraction=0) needs none to stop by"
 STARTS = 32  # beginnings of the search for a grouped split; the best result is taken
 
 
@@ -69,7 +70,7 @@ def _check_enough(sequences: Sequences, classes: NDArray[np.generic], found: NDA
     of = "" if len(found) == 1 else f" of class {classes[least].item()!r}"
     raise InputError(
         f"{sequences.source}: found 1 {what}{of}, expected at least two: one for each side of the split; "
-        "leave the class out, or give a test set of your own"
+        f"leave the class out, {INSTEAD}"
     )
 
 
@@ -119,6 +120,6 @@ def _hold_out_groups(
     if nearest >= lacking:
         raise InputError(
             f"{source}: found no division of its {len(counts)} groups with every class on both sides; "
-            "leave a rare class out, or give a test set of your own"
+            f"leave a rare class out, {INSTEAD}"
         )
     return best

@@ -208,11 +208,11 @@ def _in_time(
     """Return the order of rows by case and then by time, and a line that tells it."""
     pandas = require("pandas", f"{source} (a table) cannot be read")
     try:
-        times = column if column.dtype.kind in "iuf" else _as_dates(pandas, column)
-    except ValueError as error:
+        times = column if column.dtype.kind in "iufm" else _as_dates(pandas, column)
+    except (ValueError, TypeError) as error:
         raise InputError(
             f"{source}: found {str(column.iloc[0])!r} in the column {time!r}, "
-            "expected numbers or dates such as 2024-01-31"
+            "expected numbers, durations or dates such as 2024-01-31"
         ) from error
     if times.isna().any():
         raise InputError(f"{source}, row {int(np.argmax(times.isna())) + 1}: found no time in the column {time!r}")
@@ -248,6 +248,12 @@ def _numbers(frame: pd.DataFrame, columns: list[str], source: str) -> NDArray[np
     pandas = require("pandas", f"{source} (a table) cannot be read")
     chosen = frame[columns]
     for name in [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "biuf"]:
+        if chosen[name].dtype.kind in "mM":
+            kind = "dates" if chosen[name].dtype.kind == "M" else "durations"
+            raise InputError(
+                f"{source}: found {kind} in the column {name!r}, expected numbers in a channel; leave the column out, "
+                f"make numbers of it, or name it as the time (--time {name}, in Python time={str(name)!r})"
+            )
         numeric = pandas.to_numeric(chosen[name], errors="coerce")
         wrong = (numeric.isna() & chosen[name].notna()).to_numpy()
         if wrong.any():

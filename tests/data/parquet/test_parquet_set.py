@@ -248,6 +248,12 @@ def test_unsigned_times_are_put_in_order(tmp_path):
     assert ParquetSet.open(folder).read(0).series[0][:, 0].tolist() == [0, 1, 2]
 
 
+def test_durations_are_times(tmp_path):
+    times = pa.array([90, 30, 60], pa.duration("s"))
+    folder = table_set(tmp_path / "set", case=["a"] * 3, time=times, x=[2.0, 0.0, 1.0])
+    assert ParquetSet.open(folder).read(0).series[0][:, 0].tolist() == [0, 1, 2]
+
+
 def table_set(folder, **columns):
     folder.mkdir()
     pq.write_table(pa.table(columns), folder / "a.parquet")

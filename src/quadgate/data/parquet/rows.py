@@ -149,9 +149,9 @@ def _order(
     bounds = np.flatnonzero(np.diff(codes)) + 1
     if times is None:
         return order, bounds
-    if times.dtype.kind not in "iufM":
+    if times.dtype.kind not in "iufMm":
         raise InputError(f"{source}: found text in the column of times, expected numbers or dates; --time none")
-    if (np.isnat(times) if times.dtype.kind == "M" else np.isnan(times)).any():
+    if (np.isnat(times) if times.dtype.kind in "Mm" else np.isnan(times)).any():
         raise InputError(f"{source}: found a row without a time, expected one for each; --time none keeps the order")
     times = times if order is None else times[order]
     rises = np.delete(times[1:] > times[:-1], bounds - 1)  # compared: a difference of unsigned times wraps around
