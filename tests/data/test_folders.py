@@ -56,6 +56,16 @@ def test_labels_csv_with_groups(tmp_path):
     assert found.groups.tolist() == ["q", "p", "p"]
 
 
+def test_a_file_that_labels_csv_has_twice_needs_the_same_label(tmp_path):
+    files = {"a_csv": "1,2\n3,1\n", "b_csv": "5,6\n"}
+    write(tmp_path, **files, labels_csv="file,label,subject\na.csv,up,p\nb.csv,down,q\na,up,p\n")
+    assert read_folder(tmp_path).train.labels.tolist() == ["up", "down"]
+    for row, told in (("a,down,p", "labels 'up' and 'down'"), ("a.csv,up,q", "groups 'p' and 'q'")):
+        write(tmp_path, labels_csv=f"file,label,subject\na.csv,up,p\nb.csv,down,q\n{row}\n")
+        with pytest.raises(InputError, match=rf"labels\.csv: found the {told} for 'a.*', expected one"):
+            read_folder(tmp_path)
+
+
 def test_labels_csv_without_a_header_or_with_names_of_its_own(tmp_path):
     write(tmp_path, a_csv="1,2\n3,1\n", b_csv="5,6\n", labels_csv="a.csv,1\nb.csv,2\n")
     assert read_folder(tmp_path).train.labels.tolist() == [1, 2]

@@ -178,7 +178,12 @@ def _labels_of(table: Path, files: list[Path], given: Columns, folder: Path) -> 
     if label_column is None:
         raise FileFormatError(f"{table}: found the columns {', '.join(names)}, expected a file and its label")
     rows = form.frame(names)
-    known = {name.removesuffix(".csv").removesuffix(".tsv"): row for row, name in enumerate(rows[file_column])}
+    known: dict[str, int] = {}
+    for row, name in enumerate(rows[file_column]):
+        first = known.setdefault(name.removesuffix(".csv").removesuffix(".tsv"), row)
+        for what, column in (("labels", label_column), ("groups", roles.group)):
+            if column is not None and (found := rows[column].iloc[[first, row]].tolist())[0] != found[1]:
+                raise InputError(f"{table}: found the {what} {found[0]!r} and {found[1]!r} for {name!r}, expected one")
     lacking = [file.name for file in files if file.stem not in known]
     surplus = sorted(set(known) - {file.stem for file in files})
     if lacking:

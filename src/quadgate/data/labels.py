@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,27 @@ def tidy_labels(labels: ArrayLike | Sequence[Any], source: str = "data") -> Arra
     if all(label.lstrip("-").isdecimal() and str(int(label)) == label for label in text):
         return text.astype(np.int64)
     return text
+
+
+def tidy_groups(groups: Array, source: str, name: Callable[[int], str]) -> Array:
+    """Refuse a case without a group, and spell groups of several types alike, as text.
+
+    Raises:
+        InputError: not one-dimensional, or a case without its group, which `name` names.
+
+    >>> tidy_groups(np.array([7, "q"], object), "data", str).tolist()
+    ['7', 'q']
+    """
+    if groups.ndim != 1:
+        raise InputError(f"{source}: found groups of shape {groups.shape}, expected one group for each case")
+    found = groups.tolist()
+    gone = np.array([is_no_label(one) for one in found])
+    if gone.any():
+        raise InputError(
+            f"{source}, {name(int(np.argmax(gone)))}: found no group, expected that of its subject or machine; name "
+            "it, or give no groups at all"
+        )
+    return groups if len(set(map(type, found))) == 1 else np.array([str(one).strip() for one in found])
 
 
 def is_no_label(label: Any) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quadgate.data.columns import order_of_channels
-from quadgate.data.labels import is_no_label, tidy_labels
+from quadgate.data.labels import is_no_label, tidy_groups, tidy_labels
+from quadgate.data.resolution import coarse_channel
 from quadgate.errors import InputError
 
 Array = NDArray[Any]
@@ -27,6 +28,8 @@ class Sequences:
         step_labels: N arrays `[T_i]`, the class at each step, where it changes within a case; then `labels` are those
             of the last steps. None where a case has one class.
         values: `[N]` float64, the quantity to predict of each case, or None; then there are no labels.
+        coarse: a line on a channel as it was given, whose changes float32 cannot hold, or None; nothing can be learned
+            from it, though a single case may well change so little.
         channels: C names; numbered from 0 where none are given.
         groups: `[N]`, the subject or machine that each case comes from, or None.
         weights: `[N]`, how much each case counts in training, or None where all count alike.
@@ -54,9 +57,11 @@ class Sequences:
     weights: NDArray[np.float64] | None = None
     step_labels: tuple[Array, ...] | None = None
     values: NDArray[np.float64] | None = None
+    coarse: str | None = None
 
     def __post_init__(self) -> None:
-        series = tuple(_as_float32(one) for one in self.series)
+        given = tuple(np.asarray(one) for one in self.series)
+        series = tuple(map(_as_float32, given))
         if not series:
             raise InputError(f"{self.source}: found no case, expected at least one")
         channels = tuple(str(name) for name in self.channels)
@@ -74,8 +79,9 @@ class Sequences:
         keep(self, "names", None if self.names is None else tuple(str(name) for name in self.names))
         self._check_sizes()
         self._check_numbers()
+        keep(self, "coarse", self.coarse or coarse_channel(given, channels))
         if self.groups is not None:
-            keep(self, "groups", self._tidy_groups(self.groups))
+            keep(self, "groups", tidy_groups(self.groups, self.source, self.name))
 
     def __len__(self) -> int:
         return len(self.series)
@@ -112,6 +118,7 @@ class Sequences:
             weights=None if self.weights is None else self.weights[chosen],
             step_labels=None if self.step_labels is None else tuple(self.step_labels[index] for index in chosen),
             values=None if self.values is None else self.values[chosen],
+            coarse=self.coarse,
         )
 
     def with_channels(self, expected: Sequence[str]) -> Sequences:
@@ -179,8 +186,10 @@ class Sequences:
         """Refuse what nothing can be learned from; `every_step` allows a class at each step.
 
         Raises:
-            InputError: there are neither labels nor values, all labels are the same, or they change within a case.
+            InputError: there are neither labels nor values, all labels are the same, they change within a case, or a
+                channel changes by less than float32 can hold.
         """
+        self.check_resolution()
         if self.values is not None:
             return
         if self.labels is None:
@@ -194,6 +203,15 @@ class Sequences:
             )
         if len(self.classes) < 2:
             raise InputError(f"{self.source}: found one class only ({self.classes[0]!s}), expected two or more")
+
+    def check_resolution(self) -> None:
+        """Refuse to learn from a channel whose changes were lost when it became float32.
+
+        Raises:
+            InputError: the text names the channel, and says what to do.
+        """
+        if self.coarse is not None:
+            raise InputError(f"{self.source}, {self.coarse}")
 
     def _check_sizes(self) -> None:
         C = len(self.channels)
@@ -250,19 +268,6 @@ class Sequences:
                 )
         tidy = tidy_labels(np.concatenate(found), self.source)
         return tuple(np.split(tidy, np.cumsum([len(one) for one in found])[:-1]))
-
-    def _tidy_groups(self, groups: Array) -> Array:
-        """Refuse a case without a group, and spell groups of several types alike, as text."""
-        if groups.ndim != 1:
-            raise InputError(f"{self.source}: found groups of shape {groups.shape}, expected one group for each case")
-        found = groups.tolist()
-        gone = np.array([is_no_label(one) for one in found])
-        if gone.any():
-            raise InputError(
-                f"{self.source}, {self.name(int(np.argmax(gone)))}: found no group, expected that of its subject or "
-                "machine; name it, or give the groups of no case"
-            )
-        return groups if len(set(map(type, found))) == 1 else np.array([str(one).strip() for one in found])
 
     def _check_numbers(self) -> None:
         for index, one in enumerate(self.series):
