@@ -50,7 +50,7 @@ def test_an_ensemble_is_resumed_to_the_same_bits_and_comes_back_from_its_file(tm
     whole = train(made(), SMALL, tmp_path / "whole")
     assert isinstance(whole.model, Ensemble)
     stages = [record.stage for record in whole.history.epochs]
-    assert stages == ["refit"] * 3 + ["refit 2"] * 3
+    assert stages == ["refit"] * 3 + ["network 2 refit"] * 3
     again = stopped(SMALL, tmp_path / "cut", epochs)
     assert_same_bits(numbers(whole.model), numbers(again.model))
     loaded = load(tmp_path / "cut")

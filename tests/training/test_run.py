@@ -69,6 +69,44 @@ def test_a_stopped_run_keeps_the_best_and_goes_on_to_the_same_bits(tmp_path, sta
     ]
 
 
+def stopped_at(folder, settings, stage, batches):
+    """Return the numbers that a run holds which was stopped after some batches of a stage."""
+    with pytest.raises(StoppedError, match="the best network so far is saved"):
+        train(made(), settings, folder, callbacks=[Stop(stage, batches)])
+    return numbers(quadgate.load(folder))
+
+
+def test_a_stopped_refit_that_nothing_went_before_leaves_its_last_epoch(tmp_path):
+    settings = QUICK.changed(valid_fraction=0.0, epochs=4)
+    drawn = numbers(
+        Blueprint.of(made(), settings).model([Blueprint.of(made(), settings).build(settings, None)], made())
+    )
+    steps = -(-30 // settings.batch_size)
+    two, in_third = (stopped_at(tmp_path / str(n), settings, "refit", n) for n in (2 * steps + 1, 3 * steps - 1))
+    assert_same_bits(two, in_third)
+    assert all(np.abs(two[name] - drawn[name]).max() > 1e-4 for name in drawn)
+
+
+def test_a_search_that_is_over_is_kept_until_the_refit_is_over(tmp_path):
+    alone = train(made(), QUICK.changed(refit=False))
+    searching = QUICK.changed(searches=2)
+    assert_same_bits(numbers(alone.model), stopped_at(tmp_path / "search", searching, "search 2", 2))
+    assert_same_bits(numbers(alone.model), stopped_at(tmp_path / "refit", QUICK, "refit", 6))
+
+
+def test_each_fit_of_each_network_has_a_name_of_its_own(tmp_path):
+    settings = QUICK.changed(searches=2, members=2, epochs=2)
+    whole = train(made(), settings, tmp_path / "whole")
+    stages = list(dict.fromkeys(one.stage for one in whole.history.epochs))
+    first = ["search", "search 2", "refit"]
+    assert stages == [*first, *(f"network 2 {stage}" for stage in first)]
+    assert len(list((tmp_path / "whole" / "checkpoints").iterdir())) >= 6
+    with pytest.raises(StoppedError, match="the best network so far is saved"):
+        train(made(), settings, tmp_path / "one", callbacks=[Stop("network 2 search", 1)])
+    assert_same_bits(numbers(quadgate.load(tmp_path / "one")), numbers(whole.model.members[0].model))
+    assert_same_bits(numbers(train(made(), settings, tmp_path / "one", resume=True).model), numbers(whole.model))
+
+
 def test_a_finished_run_resumes_to_itself(tmp_path):
     one = train(made(), QUICK, tmp_path)
     again = train(made(), QUICK, tmp_path, resume=True)

@@ -164,35 +164,34 @@ def train(
         checkpoints = folder / CHECKPOINTS
         checkpoints.mkdir(parents=True, exist_ok=True)
     history = History(None if folder is None else folder / HISTORY)
-    done: list[SequenceClassifier | LSTMFCN] = []
-    doing = [untrained]
+    members: list[_Network] = []
     counts, first = (len(every), 0), Position()
     ends: list[Position] = []
 
+    def trained() -> list[SequenceClassifier | LSTMFCN]:
+        return [module for member in members if (module := member.best) is not None]
+
     def keep() -> Model | Ensemble:
-        model = plan.model([*done, *doing], sequences)
+        model = plan.model(trained(), sequences)
         if folder is not None:
             save(model, folder / MODEL)
         return model
 
     def train_member(number: int) -> list[Position]:
-        """Train one network into `doing`; return where its fits ended."""
+        """Train one network; return where its fits ended."""
         nonlocal counts
         own = settings.changed(seed=settings.seed + MEMBERS_APART * number)
-        name, before = "" if number == 0 else f" {number + 1}", 0 if start is None else start.epochs
-        fits = _Fits(own, history, callbacks, checkpoints, name, before)
+        member = _Network(plan, number, own, few, history, callbacks, checkpoints)
+        members.append(member)
         ends = []
         for search in range(own.searches if own.valid_fraction else 0):
             learned, valid = map(plan.data, _split(sequences, own.valid_fraction, own.seed + search))
             counts = len(learned), len(valid)
-            doing[:] = [plan.build(own, few, number)]
             stage = "search" if search == 0 else f"search {search + 1}"
-            ends.append(fits.fit(doing[0], learned, valid, stage, own.epochs))
+            ends.append(member.fit(learned, valid, stage, own.epochs))
         epochs = own.epochs if not ends else int(median(end.epoch for end in ends))
         if own.refit or not ends:
-            again = plan.build(own, few, number)
-            ends.append(fits.fit(again, every, None, "refit", epochs))
-            doing[:] = [again]
+            ends.append(member.fit(every, None, "refit", epochs))
         return ends
 
     try:
@@ -200,13 +199,12 @@ def train(
             for number in range(settings.members):
                 ends = train_member(number)
                 first = ends[0] if number == 0 else first
-                done, doing = [*done, *doing], []
     except KeyboardInterrupt:
         if folder is None and workers.first:
             raise
         if not workers.first:
             raise StoppedError("stopped") from None
-        if not history.epochs:
+        if not trained():
             raise StoppedError(f"stopped before the first epoch was over; {folder} holds no model yet") from None
         keep()
         epochs = len(history.epochs)
@@ -225,7 +223,7 @@ def train(
         further=Start(model, (0 if start is None else start.epochs) + ends[-1].epoch, plan.mean, plan.scale),
         data=sequences.fingerprint(),
         reach_before=reach_before,
-        reach_after=measure_reach(done[0], few),
+        reach_after=measure_reach(trained()[0], few),
         fitted_cases=counts[0],
         validation_cases=counts[1],
         parameters=preview.parameters,
@@ -241,30 +239,39 @@ def _split(cases: Sequences | Part, fraction: float, seed: int) -> tuple[Sequenc
     return cases.split(fraction, seed) if isinstance(cases, Part) else split(cases, fraction, seed)
 
 
-@dataclass(frozen=True)
-class _Fits:
-    """What the fits of one member share."""
+@dataclass
+class _Network:
+    """One network of the run, which is fitted anew once or several times."""
 
+    plan: Blueprint
+    number: int
     settings: Settings
+    few: Examples
     history: History
     callbacks: Sequence[Callback]
     checkpoints: Path | None
-    member: str
-    before: int
+    fitted: SequenceClassifier | LSTMFCN | None = None
+    at_work: tuple[str, SequenceClassifier | LSTMFCN] | None = None
 
-    def fit(
-        self,
-        module: SequenceClassifier | LSTMFCN,
-        learned: Examples | Streamed,
-        valid: Examples | Streamed | None,
-        stage: str,
-        epochs: int,
-    ) -> Position:
-        """Fit under the stage's name, with a checkpoint file of its own."""
-        name = stage + self.member
+    def fit(self, learned: Examples | Streamed, valid: Examples | Streamed | None, stage: str, epochs: int) -> Position:
+        """Fit it from its beginning under the stage's name, with a checkpoint file of its own."""
+        name = stage if self.number == 0 else f"network {self.number + 1} {stage}"
         file = None if self.checkpoints is None else self.checkpoints / f"{name.replace(' ', '-')}.safetensors"
-        plan = Plan(name, epochs, file, self.before)
-        return fit(module, learned, valid, self.settings, plan, self.history, self.callbacks)
+        before = 0 if self.plan.start is None else self.plan.start.epochs
+        module = self.plan.build(self.settings, self.few, self.number)
+        self.at_work = name, module
+        plan = Plan(name, epochs, file, before)
+        end = fit(module, learned, valid, self.settings, plan, self.history, self.callbacks)
+        self.fitted = module
+        return end
+
+    @property
+    def best(self) -> SequenceClassifier | LSTMFCN | None:
+        """The network of the last fit that is over, or that of the first once it has an epoch."""
+        if self.fitted is None and self.at_work is not None:
+            stage, module = self.at_work
+            return module if any(one.stage == stage for one in self.history.epochs) else None
+        return self.fitted
 
 
 def new_folder(home: Path, name: str) -> Path:
