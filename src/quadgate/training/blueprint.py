@@ -18,6 +18,7 @@ from quadgate.errors import InputError
 from quadgate.model import Ensemble, Member, Model, Patches, Scaling
 from quadgate.modules import LSTMFCN, BasicLSTM, SequenceClassifier
 from quadgate.modules.exchange import from_member, to_member, to_model
+from quadgate.training.chance import drawn_from
 from quadgate.training.examples import Examples, placed
 from quadgate.training.memory import recompute_every
 from quadgate.training.settings import Settings
@@ -86,9 +87,7 @@ class Blueprint:
             patches = start.model.patches if isinstance(start.model, Ensemble) else Patches()
         mean, scale = (0.0, 1.0) if start is None else (start.mean, start.scale)
         if start is None and isinstance(sequences, Sequences) and sequences.values is not None:
-            mean, scale = float(sequences.values.mean()), float(sequences.values.std())
-            if scale <= 1e-6 * np.abs(sequences.values).max():  # all the same, but for rounding
-                scale = 1.0
+            mean, scale = _mean_and_scale(sequences.values)
         return cls(
             scaling=scaling or (sequences.scaling() if isinstance(sequences, Part) else fit_scaling(sequences)),
             patches=patches,
@@ -150,8 +149,7 @@ class Blueprint:
         return Ensemble(members, self.patches, labels, sequences.channels, self.scaling, source)
 
     def _drawn(self, settings: Settings) -> SequenceClassifier | LSTMFCN:
-        with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
-            torch.manual_seed(settings.seed)
+        with drawn_from(settings.seed):
             lstm = SequenceClassifier(
                 inputs=len(self.scaling.mean) * self.patches.length,
                 units=settings.units,
@@ -193,6 +191,27 @@ class Blueprint:
             if module is not lstm:
                 module.weights.mul_(self.scale)
         return module
+
+
+def _mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return what is taken off a quantity to learn and what it is divided by.
+
+    Raises:
+        InputError: float32, in which a network answers, does not hold the quantity or tell its values apart.
+    """
+    most = float(np.abs(values).max())
+    greatest = float(np.finfo(np.float32).max)
+    if most > greatest:
+        raise InputError(f"y: found {most:g}, expected at most {greatest:g} (float32); divide it first")
+    mean, scale = float(values.mean()), float(values.std())
+    if scale <= 1e-12 * most:  # all the same, but for rounding
+        return mean, 1.0
+    if scale <= 1e-6 * most:
+        raise InputError(
+            f"y: found values near {mean:g} that differ by {scale:g} only, which float32 does not tell apart; "
+            "subtract an offset first"
+        )
+    return mean, scale
 
 
 def _in_batches(every: Examples, size: int, module: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from quadgate.errors import InputError, QuadgateError
 from quadgate.modules.shared_batch import Share, shared_batch
 from quadgate.training.augmentation import augmented
+from quadgate.training.chance import drawn_from
 from quadgate.training.checkpoint import Position, State, read_checkpoint, write_checkpoint
 from quadgate.training.clock import Clock
 from quadgate.training.divergence import where_it_began
@@ -224,12 +225,7 @@ def train_epoch(
     rate, clock = 0.0, Clock(workers, KEPT_EVERY)
     device = next(state.module.parameters()).device
     on_gpu = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):  # the caller's generators stay as they are
-        seed = int(chance.generate_state(1, np.uint64)[0])
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed those of all GPUs
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+    with drawn_from(int(chance.generate_state(1, np.uint64)[0]), device):
         if state.chance is not None:
             torch.set_rng_state(state.chance)
         if on_gpu and state.chance_on_gpu is not None:
@@ -336,7 +332,8 @@ def _in_memory(own: int, cases: int, steps: int, settings: Settings) -> Iterator
         lacking = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in says)
         if not lacking:
             raise
+        same = "which normalises by parts of a batch" if settings.filters else "which gives the same gradients"
         raise InputError(
             f"batch_size: {own} cases of {steps:,} steps do not fit into the memory; try --batch-size "
-            f"{max(1, cases // 2)}, or --accumulate {2 * settings.accumulate}, which gives the same gradients"
+            f"{max(1, cases // 2)}, or --accumulate {2 * settings.accumulate}, {same}"
         ) from error

@@ -49,7 +49,8 @@ class Settings:
             the weights as they are.
         batch_size: cases in a batch.
         batches: least number of batches in an epoch: a small set is cut into smaller ones, of 4 cases at least.
-        accumulate: parts that a batch is worked through in, to save memory; their gradients are added.
+        accumulate: parts that a batch is worked through in, to save memory; their gradients are added. Where there are
+            `filters` each part is normalised by itself.
         epochs: at most so many.
         steps: least number of steps that are planned: a small set gets more epochs.
         patience: epochs without a lower validation loss after which training stops.
