@@ -45,6 +45,13 @@ def test_the_csv_is_written_to_a_file(command, folder):
     assert (folder / "classes.csv").read_text() == command("predict", "model", "data.npz")[1]
 
 
+def test_series_of_few_steps_are_taken_as_the_model_reads_them(command, folder):
+    np.save("short.npy", np.load("data.npz")["X"][:, :1])
+    code, out, err = command("predict", "model", "--x", "short.npy")
+    assert (code, err) == (0, "all cases: 7 cases x 1 step x 2 channels, no labels\n")
+    assert len(out.splitlines()) == 8
+
+
 def test_json_is_one_object(command, folder):
     code, out, _ = command("predict", "model", "data.npz", "--json", "--output", "classes.csv")
     found = json.loads(out)

@@ -133,6 +133,8 @@ def test_a_network_that_streams_is_judged_by_the_samples_seen(run, arrays, tmp_p
         (["--accumulate", "0"], "accumulate: found 0, expected at least 1"),
         (["--resume"], "--resume: expected --out RUN with it, the folder of the run to go on with"),
         (["--resume", "--out", "."], ".: found no run to resume, expected checkpoints; give another --out"),
+        (["--learning-rate", "4e38"], "learning_rate: found 4e+38, expected at most 3.4e+38, the largest of float32"),
+        (["--device", "gpu"], "device: found 'gpu', expected cpu, cuda, or cuda:1 and so on"),
         (["--out", "."], ".: exists already; go on with --resume, or give another --out"),
     ],
 )
@@ -140,6 +142,12 @@ def test_bad_input_gets_one_line_and_code_2(run, arrays, arguments, text):
     data = [] if arguments[0].endswith(".csv") else arrays
     code, _, err = run("train", *data, *arguments)
     assert (code, err) == (2, f"error: {text}\n")
+
+
+def test_a_folder_that_cannot_be_made_gets_one_line(run, arrays):
+    code, _, err = run("train", *arrays, *QUICK, "--out", "X.npy/run")
+    assert code == 2
+    assert err.endswith("\nerror: X.npy/run: cannot be written to (Not a directory); give another --out\n")
 
 
 def test_one_class_and_unknown_test_labels_are_refused_before_training(run, arrays, tmp_path):

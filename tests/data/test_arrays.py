@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from quadgate.data import from_arrays, pad
 from quadgate.data.arrays import read_npy, read_npz, unfold
+from quadgate.data.read import read as read_any
 from quadgate.errors import FileFormatError, InputError
 
 on_disk = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -50,7 +51,8 @@ def test_axes_that_look_swapped_are_refused(arguments, told):
         return
     with pytest.raises(InputError, match=told) as refused:
         from_arrays(**arguments)
-    for part in ("expected steps on axis 1 and channels on axis 2", "--axes NCT", "X.transpose(0, 2, 1)", "--axes NTC"):
+    named = ("axes='NCT' (--axes NCT)", "X.transpose(0, 2, 1)", "axes='NTC' (--axes NTC)")
+    for part in ("expected steps on axis 1 and channels on axis 2", *named):
         assert part in str(refused.value)
 
 
@@ -67,6 +69,21 @@ def test_axes_given_silence_the_check():
     np.testing.assert_array_equal(turned.series[1], x[1].T)
     np.testing.assert_array_equal(from_arrays(list(x), axes="NCT").train.series[1], x[1].T)
     assert from_arrays(x, channels=20).train.series[0].shape == (12, 20)
+
+
+def test_what_a_model_reads_settles_the_axes(tmp_path):
+    x = np.arange(2 * 7 * 12.0).reshape(2, 7, 12)
+    for short in (x, list(x), x[:, :1], [x[0, :1]]):
+        assert from_arrays(short, inputs=12).train.series[0].shape == (len(short[0]), 12)
+        with pytest.raises(InputError, match="look swapped"):
+            from_arrays(short)
+    with pytest.raises(InputError, match="look swapped"):
+        from_arrays(x.transpose(0, 2, 1), inputs=12)
+    assert from_arrays(x[:, :, 0], inputs=12).train.series[0].shape == (7, 1)
+    np.save(tmp_path / "X.npy", x)
+    np.savez(tmp_path / "a.npz", X=x)
+    for source in ({"x": tmp_path / "X.npy"}, {"source": tmp_path}, {"source": tmp_path / "a.npz"}):
+        assert read_any(**source, inputs=12).train.describe() == "2 cases x 7 steps x 12 channels, no labels"
 
 
 def test_two_dimensions_are_one_channel_unless_channels_cut_them():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from quadgate.data.missing import channel_means, fill_missing
+from quadgate.data.missing import channel_means, fill_missing, refuse_foresight
 from quadgate.errors import InputError
 
 NAN = np.nan
@@ -44,3 +44,12 @@ def test_a_mean_of_nothing_is_zero():
 def test_a_way_that_is_not_known_is_refused():
     with pytest.raises(InputError, match="did you mean 'forward'"):
         fill_missing([X], "foward", np.zeros(2))
+
+
+def test_a_line_to_a_later_value_is_no_answer_at_a_step():
+    for how in ("error", "forward"):
+        refuse_foresight(how)
+    with pytest.raises(
+        InputError, match=r"missing: found 'interpolate' for answers at every step .* missing='forward'"
+    ):
+        refuse_foresight("interpolate")

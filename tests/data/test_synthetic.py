@@ -118,3 +118,9 @@ def test_classes_have_equal_shares_in_random_order():
 def test_what_cannot_be_made_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         make_sequences(**{"n": 10, "time": 100, "channels": 2, **arguments})
+
+
+def test_numbers_of_numpy_are_numbers():
+    sizes = {"n": 4, "time": 30, "channels": 2, "seed": 3}
+    found = make_sequences(**{name: np.int64(number) for name, number in sizes.items()})
+    assert found.fingerprint() == make_sequences(**sizes).fingerprint()

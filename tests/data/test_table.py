@@ -231,6 +231,14 @@ def test_a_decimal_comma_in_quotes_is_named(tmp_path):
         read_table(path)
 
 
+def test_decimal_commas_in_one_column_alone_are_told_what_to_do(tmp_path):
+    text = "case;u;v\n1;0,5;0.5\n1;0,25;1.5\n"
+    with pytest.raises(
+        InputError, match=r"column 'u': found '0,5', .*; write decimal points in every column, or in none"
+    ):
+        read_text_table(tmp_path, text)
+
+
 def test_ids_beyond_the_range_of_integers_stay_apart(tmp_path):
     path = tmp_path / "a.csv"
     rows = [f"{2**64 + case},{step},0.5" for case in (1, 2) for step in range(3)]

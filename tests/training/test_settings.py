@@ -1,6 +1,7 @@
 from dataclasses import fields
 
 import pytest
+import torch
 
 from quadgate.errors import InputError
 from quadgate.training import PRESETS, Settings, preset
@@ -22,6 +23,11 @@ def test_the_seed_preset_is_one_cell_read_at_its_last_step():
         ({"units": 0}, "units: found 0, expected at least 1"),
         ({"clip": 0.0}, "clip: found 0.0, expected more than 0"),
         ({"learning_rate": -1.0}, "learning_rate: found -1.0, expected more than 0"),
+        ({"learning_rate": 4e38}, "learning_rate: found 4e+38, expected at most 3.4e+38, the largest of float32"),
+        ({"weight_decay": float("inf")}, "weight_decay: found inf, expected at most 3.4e+38, the largest of float32"),
+        ({"device": "gpu"}, "device: found 'gpu', expected cpu, cuda, or cuda:1 and so on"),
+        ({"device": "mps"}, "device: found 'mps', expected cpu, cuda, or cuda:1 and so on"),
+        ({"device": "cuda:x"}, "device: found 'cuda:x', expected cpu, cuda, or cuda:1 and so on"),
         ({"dropout": 1.0}, "dropout: found 1.0, expected 0 or more, below 1"),
         ({"valid_fraction": 1.0}, "valid_fraction: found 1.0, expected 0 or more, below 1"),
         (
@@ -37,6 +43,11 @@ def test_a_value_that_makes_no_sense_is_refused(given, text):
     with pytest.raises(InputError) as caught:
         Settings().changed(**given)
     assert str(caught.value) == text
+
+
+def test_a_device_of_torch_is_its_name():
+    given = [torch.device("cpu"), torch.device("cuda:1")]
+    assert [Settings(device=one).device for one in given] == ["cpu", "cuda:1"]
 
 
 def test_a_small_set_has_no_part_to_stop_by_unless_it_is_asked_for():

@@ -37,7 +37,8 @@ def evaluate(
 
     model = load(run)
     found = read(
-        data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
+        data, x=x, y=y, axes=axes, channels=channels, inputs=model.inputs, case=case, time=time, label=label,
+        group=group,
     )  # fmt: skip
     part, which = report.part_to_judge(found, model, run)
     typer.echo(which, err=as_json)

@@ -76,7 +76,8 @@ def predict(
         _piece_by_piece(run, data, columns, output, 1 if workers is None else workers, skip_damaged, as_json)
         return
     found = read(
-        data, x=x, y=y, axes=axes, channels=channels, case=case, time=time, label=label, group=group
+        data, x=x, y=y, axes=axes, channels=channels, inputs=model.inputs, case=case, time=time, label=label,
+        group=group,
     )  # fmt: skip
     part, which = report.part_to_judge(found)
     typer.echo(which, err=True)

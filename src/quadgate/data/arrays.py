@@ -47,6 +47,7 @@ def from_arrays(
     groups: ArrayLike | None = None,
     axes: Axes | None = None,
     channels: int | None = None,
+    inputs: int | None = None,
     source: str = "X",
 ) -> Dataset:
     """Take series from arrays, and tell which axis was taken for what.
@@ -61,6 +62,8 @@ def from_arrays(
         axes: `"NCT"` where the channels come before the steps (`[C, T_i]` in a list); given in either way, it silences
             the check of axes that look swapped. None is `"NTC"` with that check.
         channels: how many channels to expect.
+        inputs: how many the model reads that the series are for: as many on the last axis do not look swapped, however
+            few steps there are.
         source: the name of `X` in messages.
 
     Raises:
@@ -77,11 +80,11 @@ def from_arrays(
         raise InputError(f"axes: found {axes!r}, expected 'NTC' or 'NCT'; {suggest(axes, _AXES)}")
     given = None if y is None else as_labels(y)
     if isinstance(X, list | tuple):
-        series, told = _from_list([_numbers(one, source) for one in X], axes, channels, source)
+        series, told = _from_list([_numbers(one, source) for one in X], axes, channels or inputs, source)
     else:
         values = _numbers(X, source)
         cases = None if given is None else len(given)
-        series, told = _from_array(values, cases, lengths, axes, channels, source)
+        series, told = _from_array(values, cases, lengths, axes, channels, inputs, source)
     if series and channels is not None and series[0].shape[1] != channels:
         raise InputError(f"{source}: found {series[0].shape[1]} channels, expected {channels}")
     longest = max(map(len, series), default=0) if lengths is None else _steps(np.shape(X), axes, channels)
@@ -92,12 +95,26 @@ def from_arrays(
     return Dataset(train, how=(told, *how))
 
 
-def read_npy(x: Path, y: Path | None = None, axes: Axes | None = None, channels: int | None = None) -> Dataset:
+def read_npy(
+    x: Path,
+    y: Path | None = None,
+    axes: Axes | None = None,
+    channels: int | None = None,
+    inputs: int | None = None,
+) -> Dataset:
     """Read `X.npy` and, where the classes are known, `y.npy`; see `from_arrays`."""
-    return from_arrays(_load_npy(x), None if y is None else _load_npy(y), axes=axes, channels=channels, source=x.name)
+    return from_arrays(
+        _load_npy(x), None if y is None else _load_npy(y), axes=axes, channels=channels, inputs=inputs, source=x.name
+    )
 
 
-def read_npz(path: Path, axes: Axes | None = None, channels: int | None = None, group: str | None = None) -> Dataset:
+def read_npz(
+    path: Path,
+    axes: Axes | None = None,
+    channels: int | None = None,
+    group: str | None = None,
+    inputs: int | None = None,
+) -> Dataset:
     """Read an `.npz` with `X` and, where known, `y`, `lengths` and `groups` (or the name that `group` gives).
 
     Raises:
@@ -112,6 +129,7 @@ def read_npz(path: Path, axes: Axes | None = None, channels: int | None = None, 
         groups=arrays.get("groups"),
         axes=axes,
         channels=channels,
+        inputs=inputs,
         source=path.name,
     )
     return Dataset(data.train, how=data.how + told)
@@ -177,6 +195,7 @@ def _from_array(
     lengths: ArrayLike | None,
     axes: Axes | None,
     channels: int | None,
+    inputs: int | None,
     source: str,
 ) -> tuple[list[Array], str]:
     shape = values.shape
@@ -194,7 +213,7 @@ def _from_array(
         values, told = values[:, :, None], f"{source}: shape {shape} is cases x steps, one channel"
     else:
         if axes is None and shape[0]:
-            _refuse_swapped(shape, channels, lengths, source)
+            _refuse_swapped(shape, channels or inputs, lengths, source)
         told = f"{source}: shape {shape} is {_AXES[axes or 'NTC']}"
         values = values.transpose(0, 2, 1) if axes == "NCT" else values
     if lengths is None:
@@ -238,8 +257,8 @@ def _refuse_swapped(shape: tuple[int, ...], channels: int | None, lengths: Array
 def _swapped(found: str, axes: str = "NTC") -> InputError:
     return InputError(
         f"{found}: axes look swapped, expected steps on axis 1 and channels on axis 2; "
-        f"--axes {_OTHER[axes]} takes axis 1 as channels and axis 2 as steps (as X.transpose(0, 2, 1) does), "
-        f"--axes {axes} takes it as it is"
+        f"axes={_OTHER[axes]!r} (--axes {_OTHER[axes]}) takes axis 1 as channels and axis 2 as steps (as "
+        f"X.transpose(0, 2, 1) does), axes={axes!r} (--axes {axes}) takes it as it is"
     )
 
 

@@ -56,6 +56,19 @@ def fill_missing(series: Sequence[Array], how: str, means: NDArray[np.float64]) 
     return [fill(one, means) for one in series]
 
 
+def refuse_foresight(how: str) -> None:
+    """Refuse what fills in by later values, for a network that answers at every step of a series that has not ended.
+
+    Raises:
+        InputError: `how` is `"interpolate"`.
+    """
+    if how == "interpolate":
+        raise InputError(
+            "missing: found 'interpolate' for answers at every step (preset stream), where it would take from values "
+            "that come later; expected missing='forward'"
+        )
+
+
 def _forward(one: Array, means: NDArray[np.float64]) -> Array:
     gone = np.isnan(one)
     last = np.maximum.accumulate(np.where(gone, -1, np.arange(len(one))[:, None]), axis=0)

@@ -26,6 +26,7 @@ def read(
     test: str | Path | None = None,
     axes: str | None = None,
     channels: int | None = None,
+    inputs: int | None = None,
     case: str | None = None,
     time: str | None = None,
     label: str | None = None,
@@ -54,6 +55,8 @@ def read(
         test: the source of a test part, read in the same way.
         axes: the order of an array's axes, `"NTC"` or `"NCT"`, or of the values in a row of a wide table.
         channels: how many channels there are.
+        inputs: how many the model reads that the series are for, where there is one: an array with so many on its last
+            axis does not look swapped.
         case: the column of a long table that names the case of a row.
         time: its column of times; `"none"` says that no column is one.
         label: the column of the label.
@@ -69,7 +72,7 @@ def read(
         MissingDependencyError: a package that this form needs is not installed.
     """
     given: dict[str, Any] = {
-        "axes": axes, "channels": channels, "case": case, "time": time, "label": label, "group": group
+        "axes": axes, "channels": channels, "case": case, "time": time, "label": label, "group": group, "inputs": inputs
     }  # fmt: skip
     if (source is None) == (x is None):
         found = "neither a source nor x" if x is None else f"both a source ({source}) and x ({x})"
@@ -116,7 +119,7 @@ def _read_source(source: str, given: dict[str, Any], skip_damaged: bool = False)
         return _read_arrays(path, None, given)
     if suffix == ".npz":
         refuse_arguments(given, f"{source}, arrays", "axes", "channels", "group")
-        return read_npz(path, given["axes"], given["channels"], given["group"])
+        return read_npz(path, given["axes"], given["channels"], given["group"], given["inputs"])
     if suffix == ".ts":
         refuse_arguments(given, f"{source}, a .ts file")
         return _read_ts_pair(path)
@@ -157,7 +160,7 @@ def _read_directory(folder: Path, given: dict[str, Any]) -> Dataset:
 
 def _read_arrays(x: Path, y: Path | None, given: dict[str, Any]) -> Dataset:
     refuse_arguments(given, f"{x}, an array", "axes", "channels")
-    return read_npy(x, y, given["axes"], given["channels"])
+    return read_npy(x, y, given["axes"], given["channels"], given["inputs"])
 
 
 def _read_ts_pair(path: Path) -> Dataset:
@@ -187,8 +190,8 @@ def _alike(train: Sequences, test: Sequences) -> tuple[Sequences, Sequences]:
 
 
 def refuse_arguments(given: dict[str, Any], form: str, *accepted: str) -> None:
-    """Refuse arguments that mean nothing for this form, rather than leave them unused."""
+    """Refuse arguments that mean nothing for this form, rather than leave them unused; `inputs` only settles doubts."""
     for name, value in given.items():
-        if value is not None and name not in accepted:
+        if value is not None and name not in (*accepted, "inputs"):
             expected = f"only {', '.join(accepted)}" if accepted else "no argument"
             raise InputError(f"{form}: found {name}={value!r}, which means nothing here; expected {expected}")

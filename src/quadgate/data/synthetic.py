@@ -74,7 +74,7 @@ def make_sequences(
     >>> make_sequences(30, (40, 42), 2, 3, kind="order", low=200, high=1000)
     <Sequences: 30 cases x 40 to 42 steps x 2 channels, 3 classes>
     """
-    least, greatest = (time, time) if isinstance(time, int) else time
+    least, greatest = (time, time) if isinstance(time, int | np.integer) else time
     _check(n, least, greatest, channels, classes, kind, evidence, low, high, difficulty)
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n) % classes)

@@ -261,9 +261,7 @@ def _numbers(frame: pd.DataFrame, columns: list[str], source: str) -> NDArray[np
             found = str(chosen[name].iloc[place])
             cure = "name the column with --case, --time, --label or --group if it is no channel"
             if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", found):
-                cure = (
-                    "write decimal points, or separate the values by semicolons or tabs, where a comma can be decimal"
-                )
+                cure = "write decimal points in every column, or in none, with semicolons or tabs between the values"
             raise InputError(f"{source}, row {place + 1}, column {name!r}: found {found!r}, expected a number; {cure}")
         chosen = chosen.assign(**{str(name): numeric})
     return chosen.to_numpy(dtype=np.float64, na_value=np.nan)

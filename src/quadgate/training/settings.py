@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ INITIALIZERS = ("glorot", "chrono")
 HEADS = ("scaled", "normal")
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("float32", "float64", "mixed")
+LARGEST = 3.4028234e38  # of float32
 LEAST_BATCH = 4  # cases: a small set is not cut any finer
 
 
@@ -111,6 +113,7 @@ class Settings:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", str(self.device))  # a torch.device is given as well as its name
         choices = {
             "pool": POOLS, "initializer": INITIALIZERS, "head": HEADS, "optimizer": OPTIMIZERS, "precision": PRECISIONS,
         }  # fmt: skip
@@ -123,6 +126,10 @@ class Settings:
             self._expect(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "clip"):
             self._expect(name, getattr(self, name) > 0, "more than 0")
+        for name in ("learning_rate", "weight_decay"):
+            self._expect(name, getattr(self, name) <= LARGEST, f"at most {LARGEST:.1e}, the largest of float32")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise InputError(f"device: found {self.device!r}, expected cpu, cuda, or cuda:1 and so on")
         for name in ("noise", "scale", "weight_decay", "frames", "chunk", "filters", "steps", "least_valid", "seed"):
             self._expect(name, getattr(self, name) >= 0, "0 or more")
         for name in ("dropout", "label_smoothing", "warp", "average", "valid_fraction"):
