@@ -70,7 +70,7 @@ def test_score_matches_labels_by_id_as_fit_does(fitted):
 
 def test_labels_of_which_some_are_by_id_are_refused():
     by_id = pd.Series(Y, index=["run x", *IDS[1:]])
-    with pytest.raises(InputError, match=rf"y: found no label of case '{IDS[0]}'; index it by the ids of the cases"):
+    with pytest.raises(InputError, match=rf"y: found none of case '{IDS[0]}'; index it by the ids of the cases"):
         LSTMClassifier(**QUICK).fit(table(), by_id)
 
 
@@ -129,3 +129,68 @@ def test_a_table_that_does_not_fit_is_refused_in_one_line(fitted, frame, message
         fitted.predict(frame)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("argument", ["sample_weight", "groups"])
+def test_weights_and_groups_by_id_are_those_of_y(argument, monkeypatch):
+    from quadgate.training import run
+
+    numbers = np.arange(12) % 3
+    given, seen, split = [], [], run.split
+    monkeypatch.setattr(run, "split", lambda cases, *more: seen.append(cases) or split(cases, *more))
+    by_id = pd.Series(numbers, index=IDS).sample(frac=1, random_state=2)
+    settings = QUICK | {"valid_fraction": 0.4}
+    for values in (numbers, by_id):
+        fitted = LSTMClassifier(**settings).fit(table(), Y, **{argument: values})
+        given.append(fitted.predict_proba(table()))
+        if argument == "sample_weight":
+            assert fitted._places.tolist() == np.flatnonzero(numbers).tolist()
+            assert fitted.score(table(), Y, by_id) == fitted.score(table(), Y, numbers)
+        else:
+            assert seen[-1].groups.tolist() == numbers.tolist()
+    np.testing.assert_array_equal(*given)
+    with pytest.raises(InputError, match=rf"{argument}: found none of case '{IDS[0]}'; index it by the ids"):
+        LSTMClassifier(**settings).fit(table(), Y, **{argument: pd.Series(numbers, index=["run x", *IDS[1:]])})
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_tables_in_a_list_are_matched_by_name(kind):
+    def tables(order="uvw"):
+        return [kind({name: one[:, "uvw".index(name)] for name in order}) for one in MADE.series]
+
+    fitted = LSTMClassifier(**QUICK).fit(tables(), Y)
+    expected = LSTMClassifier(**QUICK).fit(list(MADE.series), Y).predict_proba(list(MADE.series))
+    assert fitted.channel_names_in_ == fitted.model_.channels == ("u", "v", "w")
+    for same in (tables(), tables("wvu"), list(MADE.series), table()):
+        np.testing.assert_array_equal(fitted.predict_proba(same), expected)
+    mixed = [one if k % 2 else two for k, (one, two) in enumerate(zip(tables("wuv"), tables(), strict=True))]
+    np.testing.assert_array_equal(LSTMClassifier(**QUICK).fit(mixed, Y).predict_proba(mixed), expected)
+    long = LSTMClassifier(**QUICK).fit(table(), Y)
+    np.testing.assert_array_equal(long.predict_proba(tables("vwu")), expected)
+    other = [kind({"u": one[:, 0], "v": one[:, 1], "x": one[:, 2]}) for one in MADE.series]
+    with pytest.raises(InputError, match="X, case 0: found the channels u, v, x, expected u, v, w"):
+        fitted.predict(other)
+    with pytest.raises(InputError, match="X, case 1: found the channels u, v, x, expected u, v, w"):
+        LSTMClassifier(**QUICK).fit([tables()[0], *other[1:]], Y)
+
+
+def test_tables_whose_columns_are_numbers_are_matched_by_them():
+    tables = [pd.DataFrame(one) for one in MADE.series]
+    fitted = LSTMClassifier(**QUICK).fit(tables, Y)
+    expected = fitted.predict_proba(tables)
+    np.testing.assert_array_equal(fitted.predict_proba([one[[2, 0, 1]] for one in tables]), expected)
+    turned = LSTMClassifier(**QUICK, axes="NCT").fit([one.T for one in tables], Y)
+    np.testing.assert_array_equal(turned.predict_proba([one.T for one in tables]), expected)
+
+
+def test_a_table_without_rows_or_with_a_column_twice_is_refused(fitted):
+    twice = table().rename(columns={"w": "v"})
+    for call, message in (
+        (lambda: fitted.predict(table().iloc[:0]), "X: found a table without rows, expected at least one case"),
+        (lambda: fitted.predict(pl.from_pandas(table())[:0]), "X: found a table without rows"),
+        (lambda: LSTMClassifier(**QUICK).fit(twice, Y), "X: found the column 'v' twice, expected each once"),
+        (lambda: fitted.predict([twice]), "X, case 0: found the column 'v' twice, expected each once"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """A class at every step: `preset="stream"`, judged by the samples that it has seen."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from quadgate import LSTMClassifier
@@ -54,7 +55,7 @@ def test_steps_that_do_not_fit_are_refused_in_one_line():
         (lambda: LSTMClassifier(**QUICK).fit(X, y), "y: found a class for every step, expected one for each case, or"),
         (
             lambda: LSTMClassifier("stream", **QUICK).fit(X, [*y[:-1], y[-1][1:]]),
-            r"X, case 11: found \d+ labels for \d+ steps, expected one for each",
+            r"y, case 11: found \d+ labels for \d+ steps, expected one for each",
         ),
         (
             lambda: LSTMClassifier(**QUICK | {"epochs": 1}).fit(X, np.arange(12) % 2).predict_steps(X),
@@ -62,5 +63,40 @@ def test_steps_that_do_not_fit_are_refused_in_one_line():
         ),
     ):
         with pytest.raises(InputError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_every_form_of_steps_is_one_and_is_scored():
+    X, y = changing(12, 0)
+    few = QUICK | {"epochs": 2, "valid_fraction": 0.0}
+    fitted = LSTMClassifier("stream", **few).fit(X, y)
+    expected = fitted.predict_proba(X)
+    objects = np.empty(12, object)
+    objects[:] = y
+    longest = max(map(len, y))
+    padded = np.array([np.pad(one, (0, longest - len(one)), constant_values="?") for one in y])
+    by_id = pd.Series(y, index=range(12))
+    for form in (objects, padded, by_id, tuple(y)):
+        np.testing.assert_array_equal(LSTMClassifier("stream", **few).fit(X, form).predict_proba(X), expected)
+        assert fitted.score(X, form) == fitted.score(X, y)
+    answers = fitted.predict_steps(X)
+    right = [one == truth for one, truth in zip(answers, y, strict=True)]
+    assert fitted.score(X, y) == np.concatenate(right).mean()
+    heavy = np.arange(12) + 1.0
+    weights = np.concatenate([np.full(len(one), weight) for one, weight in zip(y, heavy, strict=True)])
+    assert fitted.score(X, y, heavy) == pytest.approx(np.average(np.concatenate(right), weights=weights), rel=1e-12)
+    assert fitted.score(X, [one[-1] for one in y]) == np.mean([one[-1] for one in right])
+    gone = [one.astype(object) for one in y]
+    gone[3][7] = None
+    numbers = [(one == "on").astype(int) for one in y]
+    for call, message in (
+        (lambda: fitted.score(X, [*y[:-1], y[-1][1:]]), r"y, case 11: found \d+ labels for \d+ steps"),
+        (lambda: LSTMClassifier(**few).fit(X, padded), "y: found a class for every step, expected one for each case"),
+        (lambda: LSTMClassifier("stream", **few).fit(X, padded[:, 1:]), "1d array"),
+        (lambda: LSTMClassifier("stream", **few).fit(X, gone), "y, case 3, step 7: found None, expected one for each"),
+        (lambda: fitted.score(X, numbers), "y: found labels such as 0, expected the type of 'off'"),
+    ):
+        with pytest.raises(ValueError, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 
 from quadgate.classifier import saved
 from quadgate.classifier.frames import in_order_of
-from quadgate.classifier.series import cases_of
+from quadgate.classifier.series import cases_of, is_absent
 from quadgate.data import Sequences
 from quadgate.data.missing import channel_means, fill_missing
 from quadgate.errors import InputError
@@ -117,7 +117,9 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         found = cases_of(self, X, reset=not further)
         series = found.series
-        y = in_order_of(found.ids, y)
+        y = in_order_of(found.ids, y, "y")
+        sample_weight = in_order_of(found.ids, sample_weight, "sample_weight")
+        groups = in_order_of(found.ids, groups, "groups")
         check_consistent_length(series, y)
         weights = None
         if sample_weight is not None:
@@ -126,7 +128,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
                     sample_weight, np.zeros((len(series), 1)), dtype=np.float64, ensure_non_negative=True
                 )
             )
-        learnable = self._learnable(y, weights, further)
+        learnable = self._learnable(y, weights, further, [len(one) for one in series])
         if not further:
             self.n_channels_in_ = series[0].shape[1]
             self._means = channel_means(series)
@@ -149,7 +151,9 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         )
         self._keep(run, cases, places)
 
-    def _learnable(self, y: Any, weights: NDArray[np.float64] | None, further: bool) -> dict[str, Any]:
+    def _learnable(
+        self, y: Any, weights: NDArray[np.float64] | None, further: bool, lengths: list[int]
+    ) -> dict[str, Any]:
         """Return y and the weights as `Sequences` takes them; `further` says that training goes on."""
         raise NotImplementedError
 
@@ -194,18 +198,19 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         Sequences(tuple(series), source="X")  # names what is not finite
         return series
 
-    def _matched(self, X: Any, y: Any) -> Any:
-        """Return y in the order of the cases of X, one for each, as `fit` takes it."""
+    def _matched(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, list[int]]:
+        """Return y and the weights in the order of the cases of X, one for each, and the lengths of those."""
         check_is_fitted(self)
         found = cases_of(self, X, reset=False)
-        y = in_order_of(found.ids, y)
-        check_consistent_length(found.series, y)
-        return y
+        y = in_order_of(found.ids, y, "y")
+        sample_weight = in_order_of(found.ids, sample_weight, "sample_weight")
+        check_consistent_length(found.series, y, sample_weight)
+        return y, sample_weight, [len(one) for one in found.series]
 
     def _settings(self) -> Settings:
         from quadgate.training import preset
 
-        given = {name: getattr(self, name, None) for name in SETTINGS} | {"precision": self.dtype}
+        given = {name: saved.plain(getattr(self, name, None)) for name in SETTINGS} | {"precision": self.dtype}
         return preset(self.preset).changed(
             seed=self._seed(), **{name: value for name, value in given.items() if value is not None}
         )
@@ -223,8 +228,19 @@ def one_column(y: Any) -> NDArray[Any]:
     """Return y as `[N]` finite numbers or names.
 
     Raises:
+        InputError: one is missing.
         ValueError: scikit-learn's refusals.
     """
     labels = column_or_1d(y, warn=True)
+    refuse_missing(labels, "y, case")
     assert_all_finite(labels, input_name="y")
     return np.asarray(labels)
+
+
+def refuse_missing(labels: NDArray[Any], where: str) -> None:
+    """Refuse None and pandas' NA, which NumPy can neither compare nor count."""
+    if labels.dtype != object:
+        return
+    place = next((k for k, one in enumerate(labels) if is_absent(one)), None)
+    if place is not None:
+        raise InputError(f"{where} {place}: found {labels[place]}, expected one for each; leave out what has none")

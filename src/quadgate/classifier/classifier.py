@@ -12,7 +12,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from quadgate.classifier.base import ONE_PASS, SequenceEstimator, one_column
+from quadgate.classifier.base import ONE_PASS, SequenceEstimator, one_column, refuse_missing
+from quadgate.classifier.series import as_list
 from quadgate.data import Sequences
 from quadgate.errors import InputError
 from quadgate.model import Ensemble, Model
@@ -150,7 +151,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
 
         Args:
             X: see the class.
-            y: `[N]`; with `preset="stream"` also N arrays `[T_i]`, a class at every step.
+            y: `[N]`; with `preset="stream"` also N arrays `[T_i]` or `[N, T]`, a class at every step.
             sample_weight: `[N]`, how much each case counts; a case of weight 0 is left out.
             groups: `[N]`, the subject or machine of each case: it stays on one side of the split that decides when
                 to stop.
@@ -173,14 +174,14 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         Args:
             X: see the class.
             y: `[N]`.
-            classes: `[K]`, all that will ever come; needed in the first call where y lacks some.
+            classes: `[K]`, all that will ever come; needed in the first call where y lacks some, and the same later.
             sample_weight: `[N]`.
 
         Raises:
             InputError: as `fit`, or a class that was not named in the first call.
             ValueError: scikit-learn's own refusals.
         """
-        self._named_first = None if classes is None else one_column(classes)
+        self._named_first = None if classes is None else _classes_of(classes, "classes")
         try:
             self._learn(X, y, sample_weight, None, further=True, changes=ONE_PASS)
         finally:
@@ -232,34 +233,51 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         return found
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of the cases whose class is told rightly.
+        """Return the share of the cases whose class is told rightly; of all steps, where y has a class for every step.
 
         Raises:
             InputError: as `predict`, or labels of another type than those of `fit`, none of which could be right.
             NotFittedError: before `fit`.
         """
-        answers, labels = self.predict(X), np.asarray(self._matched(X, y))
+        y, sample_weight, lengths = self._matched(X, y, sample_weight)
+        of_steps = steps_of(y, lengths)
+        if of_steps is None:
+            answers, labels = self.predict(X), np.asarray(y).ravel()
+        else:
+            answers, labels = np.concatenate(self.predict_steps(X)), np.concatenate(of_steps)
+            sample_weight = None if sample_weight is None else np.repeat(np.asarray(sample_weight), lengths)
+        self._refuse_other_type(labels)
+        return float(np.average(answers == labels, weights=sample_weight))
+
+    def _refuse_other_type(self, labels: NDArray[Any]) -> None:
+        """Refuse text where `fit` had numbers, and the other way: NumPy may take the one for the other."""
         if _is_text(labels) != _is_text(self.classes_):
             raise InputError(
-                f"y: found labels such as {labels.ravel().tolist()[0]!r}, expected the type of "
+                f"y: found labels such as {labels.tolist()[0]!r}, expected the type of "
                 f"{self.classes_.tolist()[0]!r} as in fit"
             )
-        right = answers == labels.ravel()
-        return float(np.average(right, weights=sample_weight))
 
-    def _learnable(self, y: Any, weights: NDArray[np.float64] | None, further: bool) -> dict[str, Any]:
+    def _learnable(
+        self, y: Any, weights: NDArray[np.float64] | None, further: bool, lengths: list[int]
+    ) -> dict[str, Any]:
         """Return the numbers of the classes and the weights, and learn which classes there are."""
         ends = None
-        if _is_of_steps(y):
+        of_steps = steps_of(y, lengths)
+        if of_steps is not None:
             if not self._settings().every_step:
                 raise InputError("y: found a class for every step, expected one for each case, or preset='stream'")
-            ends = np.cumsum([len(one) for one in y])
-            y = np.concatenate(y)
-        y = one_column(y)
-        check_classification_targets(y)
+            ends = np.cumsum(lengths)
+            y = np.concatenate(of_steps)
+        y = _classes_of(y, "y")
         named = getattr(self, "_named_first", None)
         if not further:
             self.classes_ = np.unique(y if named is None else named)
+        elif named is not None and set(named.tolist()) != set(self.classes_.tolist()):
+            raise InputError(
+                f"classes: found {named.tolist()}, expected {self.classes_.tolist()} as in the first call; leave "
+                "classes= out, or fit anew"
+            )
+        self._refuse_other_type(y)
         strange = ~np.isin(y, self.classes_)
         if strange.any():
             raise InputError(
@@ -289,23 +307,56 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         return np.arange(len(self.classes_))
 
     def _names_of(self, cases: Sequences) -> tuple[Any, ...] | None:
-        names = self.classes_[cases.labels].tolist()
-        return tuple(names) if _plain(names) else None
+        names = _plain(self.classes_)
+        return tuple(names[number] for number in np.asarray(cases.labels).tolist())
 
     def _named(self, model: Model | Ensemble) -> Model | Ensemble:
-        """Give the model its class names, where they are whole numbers or text."""
-        names = self.classes_.tolist()
-        return replace(model, labels=tuple(names)) if _plain(names) else model
+        """Give the model the names of its classes."""
+        return replace(model, labels=_plain(self.classes_))
 
 
-def _plain(names: list[Any]) -> bool:
-    """Tell whether class names are whole numbers or text, which every file can hold."""
-    return all(isinstance(name, int | str) and not isinstance(name, bool) for name in names)
+def _classes_of(y: Any, name: str) -> NDArray[Any]:
+    """Return classes as `[N]` whole numbers or text; `name` is what messages call them."""
+    found = one_column(y)
+    if found.dtype == object and len({isinstance(one, str) for one in found}) > 1:
+        raise InputError(f"{name}: found text and numbers among the classes, expected one of the two")
+    check_classification_targets(found)
+    return found
 
 
-def _is_of_steps(y: Any) -> bool:
-    """Tell whether y is a list with an array for each case."""
-    return isinstance(y, list | tuple) and len(y) > 0 and all(np.ndim(one) == 1 for one in y)
+def _plain(classes: NDArray[Any]) -> tuple[int | str, ...]:
+    """Return classes as names that every file can hold: text, or whole numbers in whatever type they came.
+
+    >>> _plain(np.array([0.0, 5.0])), _plain(np.array([False, True])), _plain(np.array(["a", "b"]))
+    ((0, 5), (0, 1), ('a', 'b'))
+    """
+    return tuple(name if isinstance(name, str) else int(name) for name in classes.tolist())
+
+
+def steps_of(y: Any, lengths: list[int]) -> list[NDArray[Any]] | None:
+    """Return y as N arrays `[T_i]` where it has a class for every step, None where it has one for each case.
+
+    Args:
+        y: a list or an object array of N arrays, or `[N, T]`, of which a case has as many as it has steps.
+        lengths: N numbers of steps.
+
+    Raises:
+        InputError: a case has more or fewer labels than steps, or one of them is missing.
+    """
+    y = as_list(y)
+    if isinstance(y, list | tuple):
+        if not y or any(np.ndim(one) != 1 for one in y):
+            return None
+        found = [np.asarray(one) for one in y]
+    elif np.ndim(y) == 2 and np.shape(y)[1] == max(lengths) > 1:
+        found = [row[:length] for row, length in zip(np.asarray(y), lengths, strict=True)]
+    else:
+        return None
+    for case, (one, length) in enumerate(zip(found, lengths, strict=True)):
+        if len(one) != length:
+            raise InputError(f"y, case {case}: found {len(one)} labels for {length} steps, expected one for each")
+        refuse_missing(one, f"y, case {case}, step")
+    return found
 
 
 def _is_text(labels: NDArray[Any]) -> bool:

@@ -29,7 +29,7 @@ def is_long(X: Any, case: str | None) -> bool:
     """Tell whether X is a long table: a frame with the column `case`, or one of a name that says as much."""
     if not hasattr(X, "columns"):
         return False
-    return case is not None or Columns().find(_names(X), "X").case is not None
+    return case is not None or Columns().find(names_of(X), "X").case is not None
 
 
 def read_frame(
@@ -50,8 +50,11 @@ def read_frame(
             no number.
     """
     pandas = require("pandas", "X (a table) cannot be read")
+    refuse_twice(names_of(X), "X")
+    if not len(X):
+        raise InputError("X: found a table without rows, expected at least one case")
     # A column at a time, so that polars needs no pyarrow.
-    frame = pandas.DataFrame({name: np.asarray(X[column]) for name, column in zip(_names(X), X.columns, strict=True)})
+    frame = pandas.DataFrame({name: np.asarray(X[column]) for name, column in zip(names_of(X), X.columns, strict=True)})
     roles = Columns(case=case, time=time).find(list(frame.columns), "X")
     if roles.case is None:
         raise InputError(f"X: found no column of the case among {', '.join(frame.columns)}; name it with case=")
@@ -80,26 +83,41 @@ def read_frame(
     return Cases(series, tuple(dict.fromkeys(frame[roles.case].tolist())), found.channels)
 
 
-def in_order_of(ids: tuple[Any, ...] | None, y: Any) -> Any:
-    """Put a pandas Series whose index has the ids of the cases in their order; leave any other y as it is.
+def in_order_of(ids: tuple[Any, ...] | None, values: Any, name: str) -> Any:
+    """Put a pandas Series whose index has the ids of the cases in their order; leave any other values as they are.
+
+    Args:
+        ids: of the cases, in the order in which they are learned; None where X is no long table.
+        values: one for each case, such as y.
+        name: of the argument, for messages.
 
     Raises:
         InputError: the index has some of the ids.
     """
-    if ids is None or not hasattr(y, "index") or not hasattr(y, "loc"):
-        return y
-    if y.index.is_unique and set(y.index) == set(ids):
-        return y.loc[list(ids)]
-    told = set(map(str, y.index))
+    if ids is None or not hasattr(values, "index") or not hasattr(values, "loc"):
+        return values
+    if values.index.is_unique and set(values.index) == set(ids):
+        return values.loc[list(ids)]
+    told = set(map(str, values.index))
     lacking = [one for one in ids if str(one) not in told]
-    if len(lacking) < len(ids) and type(y.index).__name__ != "RangeIndex":  # that one counts and names nothing
-        found = f"no label of case {lacking[0]!r}" if lacking else "labels by ids that are not those of the cases"
-        raise InputError(f"y: found {found}; index it by the ids of the cases, each once, or give y.to_numpy()")
-    return y
+    if len(lacking) < len(ids) and type(values.index).__name__ != "RangeIndex":  # that one counts and names nothing
+        found = f"none of case {lacking[0]!r}" if lacking else "values by ids that are not those of the cases"
+        raise InputError(
+            f"{name}: found {found}; index it by the ids of the cases, each once, or give {name}.to_numpy()"
+        )
+    return values
 
 
-def _names(X: Any) -> list[str]:
+def names_of(X: Any) -> list[str]:
+    """Return the names of the columns of a table."""
     return [str(name) for name in X.columns]
+
+
+def refuse_twice(names: list[str], source: str) -> None:
+    """Refuse two columns of one name, of which nobody knows which is meant."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{source}: found the column {twice!r} twice, expected each once; rename one")
 
 
 def _matched(frame: Any, roles: Columns, channels: tuple[str, ...]) -> list[str]:

@@ -175,7 +175,10 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
             InputError: as `predict`, or a y that is not that of these cases.
             NotFittedError: before `fit`.
         """
-        return float(super().score(X, self._matched(X, y), sample_weight))
+        y, sample_weight, _ = self._matched(X, y, sample_weight)
+        return float(super().score(X, y, sample_weight))
 
-    def _learnable(self, y: Any, weights: NDArray[np.float64] | None, _further: bool) -> dict[str, Any]:
+    def _learnable(
+        self, y: Any, weights: NDArray[np.float64] | None, _further: bool, _lengths: list[int]
+    ) -> dict[str, Any]:
         return {"values": one_column(y).astype(np.float64), "weights": weights}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
-from quadgate.classifier.frames import Cases, is_long, read_frame
+from quadgate.classifier.frames import Cases, is_long, names_of, read_frame, refuse_twice
 from quadgate.data import from_arrays
+from quadgate.data.columns import order_of_channels
 from quadgate.errors import InputError
 
 Array = NDArray[np.float32]
@@ -20,10 +22,10 @@ def cases_of(estimator: Any, X: Any, reset: bool) -> Cases:
     """Return X as N arrays `[T_i, C]`, still with NaN where a value is missing and `estimator.missing` allows it.
 
     Args:
-        estimator: learns `n_features_in_` from a two-dimensional X when `reset`, or `channel_names_in_` from a long
-            table, and is held to it later.
-        X: `[N, T, C]` (`[N, C, T]` with `axes="NCT"`), N arrays `[T_i, C]`, `[N, T]`, which is one channel, or a long
-            table (see `quadgate.classifier.frames`).
+        estimator: learns `n_features_in_` from a two-dimensional X when `reset`, or `channel_names_in_` from tables,
+            and is held to it later.
+        X: `[N, T, C]` (`[N, C, T]` with `axes="NCT"`), N arrays or tables `[T_i, C]`, `[N, T]` or N arrays `[T_i]`,
+            which are one channel, or a long table (see `quadgate.classifier.frames`).
         reset: whether this is `fit`.
 
     Raises:
@@ -32,32 +34,53 @@ def cases_of(estimator: Any, X: Any, reset: bool) -> Cases:
         ValueError: scikit-learn's own refusals of a two-dimensional X.
     """
     names = None if reset else getattr(estimator, "channel_names_in_", None)
+    X = as_list(X)
+    rows = False
     if is_long(X, estimator.case) or (names is not None and hasattr(X, "columns")):
         found = read_frame(X, estimator.case, estimator.time, names, estimator.missing != "error")
     elif _is_list_of_series(X):
-        found = Cases(_checked([np.asarray(one) for one in X], estimator))
+        found = _read_list(X, estimator, names, reset)
     elif _dimensions(X) == 3:
-        found = Cases(_checked(np.asarray(X), estimator))
+        found = Cases(_checked(_as_numbers(X, estimator, "X"), estimator, reset))
     else:
+        rows = True
         finite: Any = True if estimator.missing == "error" else "allow-nan"
         least = LEAST_CASES if reset else 1
-        rows = validate_data(
+        flat = validate_data(
             estimator, X, reset=reset, dtype=np.float32, ensure_all_finite=finite, ensure_min_samples=least
         )
-        found = Cases([row[:, None] for row in rows])
+        found = Cases([row[:, None] for row in flat])
     if reset:
-        vars(estimator).pop("channel_names_in_", None)
+        for name in ("channel_names_in_", *(() if rows else ("n_features_in_", "feature_names_in_"))):
+            vars(estimator).pop(name, None)
         if found.channels:
             estimator.channel_names_in_ = found.channels
-        return found
-    channels = found.series[0].shape[1]
-    if channels != estimator.n_channels_in_:
-        raise InputError(f"X: found {channels} channels, expected {estimator.n_channels_in_} as in fit")
+    else:
+        _refuse_other_channels(found.series[0].shape[1:], estimator.n_channels_in_)
     return found
 
 
+def is_absent(value: Any) -> bool:
+    """Tell None and pandas' NA, which is equal to nothing and has no truth, from a value; NaN is a number."""
+    return value is None or type(value).__name__ == "NAType"
+
+
+def _refuse_other_channels(shape: tuple[int, ...], expected: int) -> None:
+    if shape and expected not in shape:
+        raise InputError(f"X: found {shape[-1]} channels, expected {expected} as in fit")
+
+
+def as_list(X: Any) -> Any:
+    """Return an object array (or pandas Series) of arrays as their list, and anything else as it is."""
+    of_objects = getattr(getattr(X, "dtype", None), "kind", "") == "O" and getattr(X, "ndim", 0) == 1
+    return [*X] if of_objects and len(X) and np.ndim(next(iter(X))) > 0 else X
+
+
 def _is_list_of_series(X: Any) -> bool:
-    return isinstance(X, list | tuple) and len(X) > 0 and np.ndim(X[0]) == 2
+    """Tell N series `[T_i, C]`, or `[T_i]` of unequal length; rows of equal length are `[N, T]`."""
+    if not isinstance(X, list | tuple) or not len(X):
+        return False
+    return np.ndim(X[0]) == 2 or (all(np.ndim(one) == 1 for one in X) and len(set(map(len, X))) > 1)
 
 
 def _dimensions(X: Any) -> int:
@@ -67,13 +90,48 @@ def _dimensions(X: Any) -> int:
     return int(X.ndim) if hasattr(X, "ndim") else np.asarray(X).ndim
 
 
-def _checked(X: Any, estimator: Any) -> list[Array]:
-    """Check shapes, axes and numbers as every other door to the data does."""
+def _read_list(X: Any, estimator: Any, names: tuple[str, ...] | None, reset: bool) -> Cases:
+    """Read series one by one; the channels of tables are matched by name, with those of `fit` or of the first table."""
+    arrays = [_as_numbers(one, estimator, f"X, case {case}") for case, one in enumerate(X)]
+    channels: tuple[str, ...] = ()
+    if all(one.ndim == 1 for one in arrays):
+        arrays = [one[None] if estimator.axes == "NCT" else one[:, None] for one in arrays]
+    elif estimator.axes != "NCT":  # there the columns of a table are its steps
+        for case, one in enumerate(X):
+            if hasattr(one, "columns"):
+                own = names_of(one)
+                refuse_twice(own, f"X, case {case}")
+                channels = names = names or tuple(own)
+                order: list[int] | None = [own.index(name) for name in names] if {*own} == {*names} else None
+                if order is None:
+                    order = order_of_channels(own, names, f"X, case {case}")
+                arrays[case] = arrays[case] if order is None else arrays[case][:, order]
+    return Cases(_checked(arrays, estimator, reset), channels=channels)
+
+
+def _as_numbers(one: Any, estimator: Any, where: str) -> NDArray[Any]:
+    """Return an array; where values may be missing, one of objects as float64 with NaN for None and NA."""
+    found = np.asarray(one)
+    if found.dtype != object or estimator.missing == "error":
+        return found
+    numbers = np.empty(found.shape)
+    for place, value in np.ndenumerate(found):
+        if not isinstance(value, Number) and not is_absent(value):  # text neither, also where it spells a number
+            raise InputError(f"{where}: found {value!r} at {list(place)}, expected a number, None or NaN")
+        numbers[place] = np.nan if is_absent(value) else value
+    return numbers
+
+
+def _checked(X: Any, estimator: Any, reset: bool) -> list[Array]:
+    """Check shapes, axes and numbers as every other door to the data does; after `fit` the channels are known."""
+    channels = None if reset else estimator.n_channels_in_
+    if channels is not None and len(X):
+        _refuse_other_channels(np.shape(X[0]), channels)
     if estimator.missing == "error":
-        return list(from_arrays(X, axes=estimator.axes).train.series)
+        return list(from_arrays(X, axes=estimator.axes, channels=channels).train.series)
     # NaN is no error here: the rest is checked with 0 in its place, and NaN is put back.
-    gone = [np.isnan(one) for one in X]
-    shown = [np.where(hole, 0, one) for one, hole in zip(X, gone, strict=True)]
-    checked = from_arrays(shown if isinstance(X, list) else np.stack(shown), axes=estimator.axes).train.series
+    gone = [np.isnan(one) if one.dtype.kind == "f" else np.zeros(one.shape, bool) for one in X]
+    shown = [np.where(hole, 0, one) if hole.any() else one for one, hole in zip(X, gone, strict=True)]
+    told = from_arrays(shown if isinstance(X, list) else np.stack(shown), axes=estimator.axes, channels=channels)
     holes = [hole.T if estimator.axes == "NCT" else hole for hole in gone]
-    return [np.where(hole, np.float32(np.nan), one) for one, hole in zip(checked, holes, strict=True)]
+    return [np.where(hole, np.float32(np.nan), one) for one, hole in zip(told.train.series, holes, strict=True)]
