@@ -117,7 +117,7 @@ def refuse_twice(names: list[str], source: str) -> None:
     """Refuse two columns of one name, of which nobody knows which is meant."""
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{source}: found the column {twice!r} twice, expected each once; rename one")
+        raise InputError(f"{source}: found two columns named {twice!r}, expected a name for each")
 
 
 def _matched(frame: Any, roles: Columns, channels: tuple[str, ...]) -> list[str]:
