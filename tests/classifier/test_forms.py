@@ -93,8 +93,8 @@ def test_what_is_no_number_or_label_is_refused_in_one_line(fitted):
         (lambda: fitted.fit(X, pd.Series(["a", pd.NA] * 6, dtype="string")), "y, case 1: found <NA>, expected one"),
         (lambda: fitted.fit(X, np.array(["a", 1] * 6, object)), "y: found text and numbers"),
         (lambda: LSTMRegressor(**QUICK).fit(X, np.array([1.0, None] * 6, object)), "y, case 1: found None, expected"),
-        (lambda: LSTMClassifier(**QUICK, device="gpu").fit(X, Y), "device: found gpu, expected cpu, cuda, or cuda:1"),
-        (lambda: LSTMClassifier(**QUICK, device="mps").fit(X, Y), "device: found mps, expected cpu, cuda, or cuda:1"),
+        (lambda: LSTMClassifier(**QUICK, device="gpu").fit(X, Y), "device: found 'gpu', expected cpu, cuda, or cuda:1"),
+        (lambda: LSTMClassifier(**QUICK, device="mps").fit(X, Y), "device: found 'mps', expected cpu, cuda, or cuda:1"),
     ]
     for call, expected in refused:
         with pytest.raises(InputError, match=expected) as caught:

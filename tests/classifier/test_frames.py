@@ -189,7 +189,7 @@ def test_a_table_without_rows_or_with_a_column_twice_is_refused(fitted):
         (lambda: fitted.predict(table().iloc[:0]), "X: found a table without rows, expected at least one case"),
         (lambda: fitted.predict(pl.from_pandas(table())[:0]), "X: found a table without rows"),
         (lambda: LSTMClassifier(**QUICK).fit(twice, Y), "X: found two columns named 'v', expected a name for each"),
-        (lambda: fitted.predict([twice]), "X, case 0: found two columns named 'v', expected each once"),
+        (lambda: fitted.predict([twice]), "X, case 0: found two columns named 'v', expected a name for each"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             call()

@@ -134,9 +134,6 @@ class Settings:
             self._expect(name, getattr(self, name) >= 0, "0 or more")
         for name in ("dropout", "label_smoothing", "warp", "average", "valid_fraction"):
             self._expect(name, 0 <= getattr(self, name) < 1, "0 or more, below 1")
-        self._expect(
-            "device", re.fullmatch(r"cpu|cuda(:\d+)?", self.device) is not None, "cpu, cuda, or cuda:1 and so on"
-        )
         self._expect("test_fraction", 0 < self.test_fraction < 1, "a share between 0 and 1")
         self._check_together()
 
