@@ -348,10 +348,11 @@ def steps_of(y: Any, lengths: list[int]) -> list[NDArray[Any]] | None:
         if not y or any(np.ndim(one) != 1 for one in y):
             return None
         found = [np.asarray(one) for one in y]
-    elif np.ndim(y) == 2 and np.shape(y)[1] == max(lengths) > 1:
-        found = [row[:length] for row, length in zip(np.asarray(y), lengths, strict=True)]
     else:
-        return None
+        rows = np.asarray(y)
+        if rows.ndim != 2 or not rows.shape[1] == max(lengths) > 1:
+            return None
+        found = [row[:length] for row, length in zip(rows, lengths, strict=True)]
     for case, (one, length) in enumerate(zip(found, lengths, strict=True)):
         if len(one) != length:
             raise InputError(f"y, case {case}: found {len(one)} labels for {length} steps, expected one for each")
