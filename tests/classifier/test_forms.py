@@ -129,3 +129,26 @@ def test_a_later_part_keeps_the_classes_of_the_first():
         with pytest.raises(InputError, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["error", "forward"])
+def test_an_offset_that_float32_cannot_hold_is_refused_in_fit_and_let_be_in_prediction(missing):
+    made = X.astype(np.float64) + 1e9 * (np.arange(X.shape[2]) == 1)
+    hidden = [made, list(made), made[:, :, 1]]
+    frame = pd.DataFrame({"case": np.repeat(np.arange(len(X)), X.shape[1]), "x": made[:, :, 1].ravel()})
+    estimator = LSTMClassifier(**QUICK, missing=missing)
+    for given in (*hidden, frame):
+        with pytest.raises(InputError, match=r"X, channel '.*': found values from .*subtract an offset first"):
+            estimator.fit(given, Y)
+    with pytest.raises(InputError, match="X, channel '1': found values from"):
+        LSTMClassifier(**QUICK, missing=missing, axes="NCT").fit(made.transpose(0, 2, 1), Y)
+    estimator.fit(X, Y).predict(1e9 + np.arange(2.0)[None, :, None] * np.ones(X.shape[2]))
+
+
+def test_interpolation_looks_ahead_of_a_stream():
+    with pytest.raises(InputError, match="missing: found 'interpolate' for answers at every step"):
+        LSTMClassifier(**QUICK, preset="stream", missing="interpolate").fit(X, Y)
+    ends = LSTMClassifier(**QUICK, preset="seed", missing="interpolate").fit(X, Y)
+    ends.predict(X)
+    with pytest.raises(InputError, match="missing: found 'interpolate' for answers at every step"):
+        ends.predict_proba_steps(X)

@@ -29,6 +29,8 @@ def again(estimator, folder):
         ([0.0, 5.0, 10.0], (0, 5, 10)),
         ([-1, 3, 7], (-1, 3, 7)),
         (["a", "b", "c"], ("a", "b", "c")),
+        (["1", "2", "10"], (1, 10, 2)),
+        (["1", " 1", "2"], (" 1", "1", "2")),
         ([False, True, True], (0, 1)),
     ],
     ids=str,
@@ -43,21 +45,23 @@ def test_the_model_names_its_classes_as_the_labels_of_a_file_are_read(classes, n
     np.testing.assert_array_equal(back.predict(X), fitted.predict(X))
 
 
-def test_the_command_line_gives_the_classes_of_the_estimator(tmp_path, monkeypatch):
+@pytest.mark.parametrize("spelled", [float, str])
+def test_the_command_line_gives_the_classes_of_the_estimator(spelled, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     monkeypatch.chdir(tmp_path)
-    y = 5.0 * NUMBERS
+    y = (5 * NUMBERS).astype(spelled)
     fitted = LSTMClassifier(**QUICK | {"epochs": 10, "learning_rate": 0.03}).fit(X, y)
     fitted.save("estimator")
-    np.savez("part.npz", X=X[y > 0], y=y[y > 0])  # the first class is not among them
+    part = X[NUMBERS > 0], y[NUMBERS > 0]  # the first class is not among them
+    np.savez("part.npz", X=part[0], y=part[1])
     told = CliRunner().invoke(app, ["predict", "estimator", "part.npz", "--output", "classes.csv"])
     assert told.exit_code == 0, told.output
     answers = pd.read_csv("classes.csv").iloc[:, 1]
-    assert answers.tolist() == fitted.predict(X[y > 0]).tolist()
+    assert answers.tolist() == fitted.predict(part[0]).astype(float).tolist()
     told = CliRunner().invoke(app, ["evaluate", "estimator", "part.npz"])
     assert told.exit_code == 0, told.output
-    assert f"{fitted.score(X[y > 0], y[y > 0]):.4f}"[:4] in told.output
+    assert f"{fitted.score(*part):.4f}"[:4] in told.output
 
 
 @pytest.mark.parametrize("weights", ["whole", "numpy", "text", "float"])

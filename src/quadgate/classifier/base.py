@@ -20,7 +20,7 @@ from quadgate.classifier import saved
 from quadgate.classifier.frames import in_order_of
 from quadgate.classifier.series import cases_of, is_absent
 from quadgate.data import Sequences
-from quadgate.data.missing import channel_means, fill_missing
+from quadgate.data.missing import channel_means, fill_missing, refuse_foresight
 from quadgate.errors import InputError
 from quadgate.explain import TrainingCases, final_states, nearest
 from quadgate.formats import save
@@ -115,6 +115,8 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         further = further and self.__sklearn_is_fitted__()
         if y is None:
             raise InputError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        if settings.every_step:
+            refuse_foresight(self.missing)
         found = cases_of(self, X, reset=not further)
         series = found.series
         y = in_order_of(found.ids, y, "y")

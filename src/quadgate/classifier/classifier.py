@@ -15,6 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from quadgate.classifier.base import ONE_PASS, SequenceEstimator, one_column, refuse_missing
 from quadgate.classifier.series import as_list
 from quadgate.data import Sequences
+from quadgate.data.labels import tidy_labels
+from quadgate.data.missing import refuse_foresight
 from quadgate.errors import InputError
 from quadgate.model import Ensemble, Model
 
@@ -224,6 +226,7 @@ class LSTMClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
             InputError: as `predict_steps`.
             NotFittedError: before `fit`.
         """
+        refuse_foresight(self.missing)
         series = self._accepted(X)
         stream = self.model_.stream("probabilities")
         found = []
@@ -325,12 +328,15 @@ def _classes_of(y: Any, name: str) -> NDArray[Any]:
 
 
 def _plain(classes: NDArray[Any]) -> tuple[int | str, ...]:
-    """Return classes as names that every file can hold: text, or whole numbers in whatever type they came.
+    """Return classes as every file can hold them and data files spell them: text, or whole numbers however they came.
 
-    >>> _plain(np.array([0.0, 5.0])), _plain(np.array([False, True])), _plain(np.array(["a", "b"]))
-    ((0, 5), (0, 1), ('a', 'b'))
+    >>> _plain(np.array([0.0, 5.0])), _plain(np.array([False, True])), _plain(np.array(["1", "2"]))
+    ((0, 5), (0, 1), (1, 2))
     """
-    return tuple(name if isinstance(name, str) else int(name) for name in classes.tolist())
+    names = classes.tolist()
+    blank = any(isinstance(name, str) and not name.strip() for name in names)
+    tidy = names if blank else tidy_labels(classes).tolist()
+    return tuple(tidy if len(set(tidy)) == len(names) else names)
 
 
 def steps_of(y: Any, lengths: list[int]) -> list[NDArray[Any]] | None:

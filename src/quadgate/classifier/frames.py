@@ -76,6 +76,8 @@ def read_frame(
     # NaN is no error where it is let through: the rest is checked with 0 in its place, and NaN is put back.
     shown = frame.assign(**frame[there].mask(gone, 0)) if missing and gone.any(axis=None) else frame
     found = from_long(shown, roles, cases, "X").train
+    if channels is None:
+        found.check_resolution()
     series = list(found.series)
     if shown is not frame:
         holes = from_long(frame.assign(**gone.astype(float)), roles, cases, "X").train.series

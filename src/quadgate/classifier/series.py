@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Number
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.utils.validation import validate_data
 from quadgate.classifier.frames import Cases, is_long, names_of, read_frame, refuse_twice
 from quadgate.data import from_arrays
 from quadgate.data.columns import order_of_channels
+from quadgate.data.resolution import coarse_channel
 from quadgate.errors import InputError
 
 Array = NDArray[np.float32]
@@ -47,9 +49,18 @@ def cases_of(estimator: Any, X: Any, reset: bool) -> Cases:
         finite: Any = True if estimator.missing == "error" else "allow-nan"
         least = LEAST_CASES if reset else 1
         flat = validate_data(
-            estimator, X, reset=reset, dtype=np.float32, ensure_all_finite=finite, ensure_min_samples=least
+            estimator,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=finite,
+            ensure_min_samples=least,
         )
-        found = Cases([row[:, None] for row in flat])
+        one_channel = [row[:, None] for row in flat]
+        if reset:
+            _refuse_coarse(one_channel)
+        with np.errstate(over="ignore"):  # what leaves the range becomes infinite, and is refused by name
+            found = Cases([row.astype(np.float32) for row in one_channel])
     if reset:
         for name in ("channel_names_in_", *(() if rows else ("n_features_in_", "feature_names_in_"))):
             vars(estimator).pop(name, None)
@@ -122,8 +133,26 @@ def _as_numbers(one: Any, estimator: Any, where: str) -> NDArray[Any]:
     return numbers
 
 
+def _refuse_coarse(series: Sequence[NDArray[Any]]) -> None:
+    """Refuse to learn from a channel that changes by less than float32 can hold, as they were given; NaN is no matter.
+
+    Raises:
+        InputError: the text names the channel, and says what to do.
+    """
+    coarse = coarse_channel(series, [str(number) for number in range(series[0].shape[-1])])
+    if coarse is not None:
+        raise InputError(f"X, {coarse}")
+
+
 def _checked(X: Any, estimator: Any, reset: bool) -> list[Array]:
     """Check shapes, axes and numbers as every other door to the data does; after `fit` the channels are known."""
+    checked = _float32(X, estimator, reset)
+    if reset:
+        _refuse_coarse([one.T for one in X] if estimator.axes == "NCT" else list(X))
+    return checked
+
+
+def _float32(X: Any, estimator: Any, reset: bool) -> list[Array]:
     channels = None if reset else estimator.n_channels_in_
     if channels is not None and len(X):
         _refuse_other_channels(np.shape(X[0]), channels)
