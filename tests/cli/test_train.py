@@ -147,7 +147,7 @@ def test_bad_input_gets_one_line_and_code_2(run, arrays, arguments, text):
 def test_a_folder_that_cannot_be_made_gets_one_line(run, arrays):
     code, _, err = run("train", *arrays, *QUICK, "--out", "X.npy/run")
     assert code == 2
-    assert err.endswith("\nerror: X.npy/run: cannot be written to (Not a directory); give another --out\n")
+    assert err.endswith("\nerror: X.npy/run/checkpoints: not a directory; give a path that can be used\n")
 
 
 def test_one_class_and_unknown_test_labels_are_refused_before_training(run, arrays, tmp_path):

@@ -34,6 +34,7 @@ def test_an_offset_that_leaves_a_channel_is_no_matter(offset):
         np.array([16_777_217, 16_777_219], np.int64),
         np.array([7, 7], np.int64),
         [np.nan, 1.0, 2.0],
+        1e8 + 10 * np.arange(9.0),
     ],
 )
 def test_what_is_constant_or_changes_enough_is_kept(values):
@@ -43,6 +44,7 @@ def test_what_is_constant_or_changes_enough_is_kept(values):
 def test_whole_numbers_are_looked_at_as_well():
     assert "channel 'x': found values from 1000000000.0" in coarse_channel([np.array([[10**9], [10**9 + 3]])], ["x"])
     assert coarse_channel([np.array([[1e8], [np.nan], [1e8 + 1]])], ["x"]).startswith("channel 'x'")
+    assert coarse_channel([1e8 + np.arange(12.0)[:, None] % 7], ["x"]) is not None  # a step and a bit
     assert coarse_channel([np.array([[0.0], [1e-300]])], ["x"]).startswith(
         "channel 'x': found values from 0.0 to 1e-300"
     )

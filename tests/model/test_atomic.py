@@ -63,3 +63,13 @@ def test_permissions_are_those_of_any_new_file_or_of_the_one_replaced(tmp_path):
             beside.write_text("x")
         assert stat.S_IMODE(path.stat().st_mode) == mode
         path.chmod(0o640)
+
+
+def test_a_place_that_cannot_be_written_to_is_named_as_the_caller_does(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken") as refused, write_atomically(tmp_path / "taken") as beside:
+        beside.write_text("x")
+    assert list(tmp_path.iterdir()) == [tmp_path / "taken"]
+    with pytest.raises(FileNotFoundError) as refused, write_atomically("/proc/nope.txt"):
+        pass
+    assert refused.value.filename == "/proc/nope.txt"

@@ -32,10 +32,10 @@ def test_fits_in_threads_are_what_they_are_alone_and_leave_the_caller_s_generato
     ("values", "said"),
     [
         (
-            1e8 + 10 * np.arange(18),
-            "y: found values near 1e+08 that differ by 51.8813 only, which float32 does not tell",
+            1e9 + np.arange(18),
+            "y: found values from 1000000000.0 to 1000000017.0, which float32 (in steps of 64 there)",
         ),
-        (1e200 * np.arange(18), "y: found 1.7e+201, expected at most 3.40282e+38 (float32); divide it first"),
+        (1e200 * np.arange(18), "y: found 1.7e+201, expected at most 3.40282e+38, the largest of float32; divide it"),
     ],
 )
 def test_a_quantity_that_float32_does_not_hold_is_refused(values, said):

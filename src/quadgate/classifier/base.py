@@ -18,8 +18,9 @@ from sklearn.utils.validation import (
 
 from quadgate.classifier import saved
 from quadgate.classifier.frames import in_order_of
-from quadgate.classifier.series import cases_of, is_absent
+from quadgate.classifier.series import cases_of
 from quadgate.data import Sequences
+from quadgate.data.labels import is_absent
 from quadgate.data.missing import channel_means, fill_missing, refuse_foresight
 from quadgate.errors import InputError
 from quadgate.explain import TrainingCases, final_states, nearest

@@ -50,14 +50,14 @@ def read_frame(
             no number.
     """
     pandas = require("pandas", "X (a table) cannot be read")
-    refuse_twice(names_of(X), "X")
+    names = names_of(X)
+    roles = Columns(case=case, time=time).find(names, "X")
+    if roles.case is None:
+        raise InputError(f"X: found no column of the case among {', '.join(names)}; name it with case=")
     if not len(X):
         raise InputError("X: found a table without rows, expected at least one case")
     # A column at a time, so that polars needs no pyarrow.
-    frame = pandas.DataFrame({name: np.asarray(X[column]) for name, column in zip(names_of(X), X.columns, strict=True)})
-    roles = Columns(case=case, time=time).find(list(frame.columns), "X")
-    if roles.case is None:
-        raise InputError(f"X: found no column of the case among {', '.join(frame.columns)}; name it with case=")
+    frame = pandas.DataFrame({name: np.asarray(X[column]) for name, column in zip(names, X.columns, strict=True)})
     for role in NO_CHANNEL:
         name = getattr(roles, role)
         if name is not None and (channels is None or name not in channels):
@@ -113,13 +113,6 @@ def in_order_of(ids: tuple[Any, ...] | None, values: Any, name: str) -> Any:
 def names_of(X: Any) -> list[str]:
     """Return the names of the columns of a table."""
     return [str(name) for name in X.columns]
-
-
-def refuse_twice(names: list[str], source: str) -> None:
-    """Refuse two columns of one name, of which nobody knows which is meant."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{source}: found two columns named {twice!r}, expected a name for each")
 
 
 def _matched(frame: Any, roles: Columns, channels: tuple[str, ...]) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
-from quadgate.classifier.frames import Cases, is_long, names_of, read_frame, refuse_twice
+from quadgate.classifier.frames import Cases, is_long, names_of, read_frame
 from quadgate.data import from_arrays
-from quadgate.data.columns import order_of_channels
+from quadgate.data.columns import order_of_channels, refuse_twice
+from quadgate.data.labels import is_absent
 from quadgate.data.resolution import coarse_channel
 from quadgate.errors import InputError
 
@@ -69,11 +70,6 @@ def cases_of(estimator: Any, X: Any, reset: bool) -> Cases:
     else:
         _refuse_other_channels(found.series[0].shape[1:], estimator.n_channels_in_)
     return found
-
-
-def is_absent(value: Any) -> bool:
-    """Tell None and pandas' NA, which is equal to nothing and has no truth, from a value; NaN is a number."""
-    return value is None or type(value).__name__ == "NAType"
 
 
 def _refuse_other_channels(shape: tuple[int, ...], expected: int) -> None:

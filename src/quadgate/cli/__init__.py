@@ -28,6 +28,10 @@ def main() -> None:
             raise
         missing = f"this command needs the package {package}, which is not installed"
         sys.exit(_refuse(f"{missing}; pip install 'quadgate[{_EXTRAS[package]}]'"))
+    except OSError as error:  # of a file that was named, on the command line as a rule
+        if error.filename is None:
+            raise
+        sys.exit(_refuse(f"{error.filename}: {str(error.strerror).lower()}; give a path that can be used"))
 
 
 def _let_the_first_speak() -> None:

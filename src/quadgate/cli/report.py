@@ -44,7 +44,8 @@ def report(
     model = load(run)
     given = data is not None or x is not None
     others = None if not given else read(
-        data, x=x, y=y, test=test, axes=axes, channels=channels, case=case, time=time, label=label, group=group
+        data, x=x, y=y, test=test, axes=axes, channels=channels, inputs=model.inputs, case=case, time=time, label=label,
+        group=group,
     )  # fmt: skip
     train, part, which = parts_of_run(run, others)
     typer.echo(which, err=True)

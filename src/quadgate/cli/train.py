@@ -137,11 +137,6 @@ def train(
             if workers.first:
                 typer.echo(f"{stop}\ngo on with: {_again(folder, workers)}", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        except OSError as error:
-            place = None if error.filename is None else Path(error.filename)
-            if place is None or not (place.is_relative_to(folder) or folder.is_relative_to(place)):
-                raise
-            raise InputError(f"{folder}: cannot be written to ({error.strerror}); give another --out") from error
     if not workers.first:
         return
     scores = report.evaluate(run.model, judge)

@@ -59,10 +59,16 @@ class Columns:
         taken = [name for name in found.values() if name is not None]
         if len(set(taken)) != len(taken):
             raise InputError(f"{source}: found one column given for two things, expected a column for each")
-        twice = next((name for name, number in Counter(names).items() if name and number > 1), None)
-        if found["case"] is not None and twice is not None:
-            raise InputError(f"{source}: found two columns named {twice!r}, expected a name for each")
+        if found["case"] is not None:
+            refuse_twice([name for name in names if name], source)
         return Columns(**found)
+
+
+def refuse_twice(names: Sequence[str], source: str, error: type[InputError] = InputError) -> None:
+    """Refuse two columns of one name, of which nobody knows which is meant, by an error that names it."""
+    twice = next((name for name, number in Counter(names).items() if number > 1), None)
+    if twice is not None:
+        raise error(f"{source}: found two columns named {twice!r}, expected a name for each")
 
 
 def order_of_channels(found: Sequence[str], expected: Sequence[str], source: str) -> list[int] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quadgate.data.columns import refuse_twice
 from quadgate.data.text import read_text
 from quadgate.dependencies import require
 from quadgate.errors import FileFormatError
@@ -121,9 +122,8 @@ def read_delimited(path: Path, known_names: Collection[str]) -> Delimited:
             if len(candidates) == width and not any(map(_is_number, candidates)):
                 names, header = tuple(candidates), "a header in the comments"
                 break
-    if names is not None and len(set(names)) != len(names):
-        twice = next(name for name, number in Counter(names).items() if number > 1)
-        raise FileFormatError(f"{path}: found two columns named {twice!r}, expected a name for each")
+    if names is not None:
+        refuse_twice(names, str(path), FileFormatError)
     parts = [f"{_DELIMITERS[delimiter]}-delimited", encoding, header]
     if comments:
         parts.append(f"{len(comments)} comment {'line' if len(comments) == 1 else 'lines'}")

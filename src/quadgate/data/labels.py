@@ -122,10 +122,9 @@ def tidy_groups(groups: Array, source: str, name: Callable[[int], str]) -> Array
 
 def is_no_label(label: Any) -> bool:
     """Tell whether a label is missing: None, NaN, pandas' NA, or text without a letter."""
-    itself = label == label  # NA, which is neither true nor false, for NA
-    return (
-        label is None
-        or type(itself).__name__ == "NAType"
-        or not itself
-        or (isinstance(label, str) and not label.strip())
-    )
+    return is_absent(label) or label != label or (isinstance(label, str) and not label.strip())
+
+
+def is_absent(value: Any) -> bool:
+    """Tell None and pandas' NA, which is equal to nothing and has no truth, from a value; NaN is a number."""
+    return value is None or type(value).__name__ == "NAType"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -37,8 +37,11 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         _flush(beside)
         beside.replace(path)
         _flush(path.parent)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(beside):
+            error.filename = str(path)  # the one that the caller knows
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from quadgate.data import Sequences, fit_scaling
 from quadgate.data.parquet import Part
+from quadgate.data.resolution import GREATEST, NOISE, lost
 from quadgate.errors import InputError
 from quadgate.model import Ensemble, Member, Model, Patches, Scaling
 from quadgate.modules import LSTMFCN, BasicLSTM, SequenceClassifier
@@ -200,18 +201,13 @@ def _mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
         InputError: float32, in which a network answers, does not hold the quantity or tell its values apart.
     """
     most = float(np.abs(values).max())
-    greatest = float(np.finfo(np.float32).max)
-    if most > greatest:
-        raise InputError(f"y: found {most:g}, expected at most {greatest:g} (float32); divide it first")
+    if most > GREATEST:
+        raise InputError(f"y: found {most:g}, expected at most {GREATEST:g}, the largest of float32; divide it first")
+    coarse = lost(values)
+    if coarse is not None:
+        raise InputError(f"y: {coarse}")
     mean, scale = float(values.mean()), float(values.std())
-    if scale <= 1e-12 * most:  # all the same, but for rounding
-        return mean, 1.0
-    if scale <= 1e-6 * most:
-        raise InputError(
-            f"y: found values near {mean:g} that differ by {scale:g} only, which float32 does not tell apart; "
-            "subtract an offset first"
-        )
-    return mean, scale
+    return mean, scale if scale > NOISE * most else 1.0  # all the same, but for rounding
 
 
 def _in_batches(every: Examples, size: int, module: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:

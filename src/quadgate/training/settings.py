@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from quadgate.data.resolution import GREATEST
 from quadgate.errors import InputError, suggest
 from quadgate.model.network import POOLS
 
@@ -13,7 +14,6 @@ INITIALIZERS = ("glorot", "chrono")
 HEADS = ("scaled", "normal")
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("float32", "float64", "mixed")
-LARGEST = 3.4028234e38  # of float32
 LEAST_BATCH = 4  # cases: a small set is not cut any finer
 
 
@@ -127,7 +127,7 @@ class Settings:
         for name in ("learning_rate", "clip"):
             self._expect(name, getattr(self, name) > 0, "more than 0")
         for name in ("learning_rate", "weight_decay"):
-            self._expect(name, getattr(self, name) <= LARGEST, f"at most {LARGEST:.1e}, the largest of float32")
+            self._expect(name, getattr(self, name) <= GREATEST, f"at most {GREATEST:.1e}, the largest of float32")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise InputError(f"device: found {self.device!r}, expected cpu, cuda, or cuda:1 and so on")
         for name in ("noise", "scale", "weight_decay", "frames", "chunk", "filters", "steps", "least_valid", "seed"):
